@@ -1,0 +1,12 @@
+//! What the operator asked for: a TOML file becomes an immutable [`Snapshot`], or is refused with every error at once.
+#![forbid(unsafe_code)]
+
+pub mod error;
+pub mod load;
+pub mod rewrite;
+pub mod routes;
+pub mod snapshot;
+
+pub use error::{ConfigError, ConfigErrors};
+pub use load::{Loaded, Names, load_file, load_str};
+pub use snapshot::Snapshot;

@@ -1,0 +1,327 @@
+//! The snapshot: everything that the file says, checked, resolved and immutable.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use ringway_filters::registry::FilterConfig;
+
+use crate::rewrite::Rewrite;
+use crate::routes::Routes;
+
+/// Which publication this is; epochs only grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Epoch(pub u64);
+/// Index into [`Snapshot::listeners`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListenerId(pub u32);
+/// Index into the routes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouteId(pub u32);
+/// Index into [`Snapshot::upstreams`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UpstreamId(pub u32);
+
+/// A whole configuration.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Which publication; 0 until control sets it.
+    pub epoch: Epoch,
+    /// `[server]`.
+    pub server: Server,
+    /// `[log]`.
+    pub log: Log,
+    /// `[metrics]`: where `GET /metrics` answers.
+    pub metrics: Option<SocketAddr>,
+    /// `[admin]`: where the admin API answers.
+    pub admin: Option<SocketAddr>,
+    /// `[listeners]`, in the file's order.
+    pub listeners: Vec<Listener>,
+    /// `[upstreams]`, in the file's order.
+    pub upstreams: Vec<Upstream>,
+    /// `[routes]` and their index.
+    pub routes: Routes,
+}
+
+/// `[server]`.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// How many workers, or on which CPUs.
+    pub workers: Workers,
+    /// How long a drain may take.
+    pub drain_timeout: Duration,
+    /// Which driver may run.
+    pub driver: Driver,
+    /// Connections over all workers.
+    pub max_connections: usize,
+    /// Whose forwarding fields and PROXY lines are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether another instance may listen on the same addresses (`share_addresses`, default false).
+    pub share_addresses: bool,
+}
+
+impl Server {
+    /// Whether an address is a trusted proxy's.
+    pub fn trusts(&self, ip: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|net| net.contains(&ip))
+    }
+}
+
+/// `workers`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Workers {
+    /// One per CPU that the process may use.
+    Auto,
+    /// That many.
+    Count(usize),
+    /// One on each of these CPUs.
+    Cpus(Vec<usize>),
+}
+
+/// `driver`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Driver {
+    /// Refuse to start without `io_uring`.
+    IoUring,
+    /// Fall back to epoll.
+    Auto,
+    /// Epoll.
+    Epoll,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// The least level that is written.
+    pub level: Level,
+    /// The operator's log.
+    pub format: LogFormat,
+    /// The access log's place.
+    pub access: AccessSink,
+}
+
+/// A log level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+/// A log format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum LogFormat {
+    Json,
+    Text,
+}
+
+/// Where access lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum AccessSink {
+    Off,
+    Stdout,
+    File(PathBuf),
+}
+
+/// What a message and a connection may be at most: `[limits]`, narrowed by a listener and then by a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Head bytes, field count, URI bytes.
+    pub head: ringway_http::Limits,
+    /// Body bytes; `None` is unlimited.
+    pub body_bytes_max: Option<u64>,
+    /// From a request's first byte (for a new connection: from the accept) to its head's end.
+    pub header_timeout: Duration,
+    /// Between two pieces of progress of a body, either way.
+    pub body_timeout: Duration,
+    /// Between requests.
+    pub idle_timeout: Duration,
+    /// Requests on one connection; `None` is unlimited.
+    pub requests_per_connection: Option<u64>,
+    /// Connections of one address, per process; `None` is unlimited.
+    pub connections_per_ip: Option<u32>,
+    /// The least rate of a request body in bytes per second, after ten seconds; `None` is off.
+    pub min_rate: Option<u64>,
+}
+
+/// `[listeners.NAME]`.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// The name.
+    pub name: Arc<str>,
+    /// Where it listens.
+    pub bind: Vec<Address>,
+    /// `redirect_https`.
+    pub redirect_https: Option<RedirectHttps>,
+    /// Whether a PROXY header is demanded from trusted proxies (and only they may connect).
+    pub proxy_protocol: bool,
+    /// The limits in force before a route is known.
+    pub limits: Limits,
+}
+
+/// `redirect_https`; which routes are excepted is in [`Route::served_in_clear`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedirectHttps {
+    /// The port of the `https` URL; left out of it when 443.
+    pub port: u16,
+}
+
+/// An address to listen on or to connect to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Address {
+    /// IP and port.
+    Socket(SocketAddr),
+    /// A Unix socket's path.
+    Unix(PathBuf),
+    /// A name to resolve, and the port; endpoints only.
+    Name(Arc<str>, u16),
+}
+
+/// `[upstreams.NAME]`.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// The name.
+    pub name: Arc<str>,
+    /// Its place in the metrics, stable over reloads.
+    pub metric: u32,
+    /// At least one.
+    pub endpoints: Vec<Endpoint>,
+    /// Idle connections kept per endpoint by each worker.
+    pub keepalive: usize,
+    /// How long one is kept.
+    pub keepalive_timeout: Duration,
+    /// For one attempt to connect.
+    pub connect_timeout: Duration,
+    /// Active checks; none: always healthy.
+    pub health: Option<HealthCheck>,
+    /// Put before the path of each request (`path = "/users"`), without a final slash; empty for none.
+    pub base_path: Arc<str>,
+}
+
+/// One entry of `endpoints`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// As the operator typed it: its identity.
+    pub text: Arc<str>,
+    /// Where it is.
+    pub address: Address,
+    /// Its share; 1 to 65,535, default 100.
+    pub weight: u32,
+    /// Its place in the metrics.
+    pub metric: u32,
+}
+
+/// `health`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// The path to GET.
+    pub path: Arc<str>,
+    /// The `Host` to send; the endpoint's own when absent.
+    pub host: Option<Arc<str>>,
+    /// The statuses that count as healthy.
+    pub expect: Vec<u16>,
+    /// From the start of one check to the next.
+    pub interval: Duration,
+    /// For one check.
+    pub timeout: Duration,
+    /// Failures in a row.
+    pub unhealthy_after: u32,
+    /// Successes in a row.
+    pub healthy_after: u32,
+}
+
+/// `[routes.NAME]`, apart from what the index needs.
+#[derive(Debug)]
+pub struct Route {
+    /// The name.
+    pub name: Arc<str>,
+    /// Its place in the metrics, stable over reloads.
+    pub metric: u32,
+    /// What answers.
+    pub terminal: Terminal,
+    /// The whole exchange, upstream side.
+    pub timeout: Duration,
+    /// The limits in force once the route is known.
+    pub limits: Limits,
+    /// Attempts.
+    pub retry: Retry,
+    /// The path's way to the upstream.
+    pub rewrite: Rewrite,
+    /// Whether the client's `Host` goes to the upstream; otherwise the endpoint's.
+    pub preserve_host: bool,
+    /// The filters in their order: those of `use`, then the route's own `request` and `response`.
+    pub filters: Vec<Arc<FilterConfig>>,
+    /// The form of errors.
+    pub errors: ErrorFormat,
+    /// Whether exchanges are logged.
+    pub access_log: bool,
+    /// Whether `X-Ringway-Reason` is added to the gateway's own answers (`reason_header = true`).
+    pub reason_header: bool,
+    /// Listeners whose `redirect_https` does not apply to this route.
+    pub served_in_clear: Vec<ListenerId>,
+}
+
+/// What answers a route's requests.
+#[derive(Debug)]
+pub enum Terminal {
+    /// An upstream.
+    Proxy(UpstreamId),
+    /// Files.
+    Static(StaticFiles),
+    /// The gateway itself.
+    Respond(Respond),
+}
+
+/// `static`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StaticFiles {
+    /// The folder, absolute.
+    pub root: PathBuf,
+    /// The file that stands for a folder.
+    pub index: String,
+    /// The route's prefix, which is stripped before the file is looked up; empty for none.
+    pub prefix: String,
+}
+
+/// `respond`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Respond {
+    /// 200 while the process lives, with the upstreams' state as JSON.
+    Health,
+    /// 200 while it takes requests, 503 when draining.
+    Ready,
+    /// A fixed answer.
+    Fixed {
+        /// Its status.
+        status: u16,
+        /// Its body.
+        body: Arc<[u8]>,
+        /// Its `Content-Type`.
+        content_type: Arc<str>,
+    },
+}
+
+/// `retry`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// Attempts, the first included; at least 1.
+    pub attempts: u32,
+    /// Statuses that are tried again, sorted.
+    pub on: Vec<u16>,
+}
+
+/// `errors`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum ErrorFormat {
+    #[default]
+    Json,
+    Text,
+    Problem,
+}

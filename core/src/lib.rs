@@ -1,0 +1,12 @@
+//! Ringway's core: workers, listeners, pools, the request path and control. The binary is a few lines over this.
+
+pub mod clock;
+pub mod control;
+pub mod downstream;
+pub mod error;
+pub mod exchange;
+pub mod log;
+pub mod net;
+pub mod shard;
+pub mod upstream;
+pub mod worker;

@@ -1,0 +1,3 @@
+//! The operator's log and the access log.
+
+pub mod access;

@@ -1,0 +1,22 @@
+//! The seam: the only place that names the runtime, and the only place where buffers meet the ring.
+//!
+//! Everything here belongs to one thread. Nothing of the runtime leaks out: other rooms see streams as [`Reader`] and [`Writer`]
+//! halves, [`Buffer`]s, [`Deadline`]s and [`spawn`].
+
+mod buffers;
+mod connect;
+mod deadline;
+mod file;
+mod listener;
+mod mailbox;
+mod runtime;
+mod transport;
+
+pub use buffers::{Buffer, Buffers};
+pub use connect::{SocketAddress, connect};
+pub use deadline::{Deadline, Timers, sleep};
+pub use file::File;
+pub use listener::{Acceptor, BoundListener, Sharing, bind};
+pub use mailbox::{Mailbox, MailboxSender, mailbox};
+pub use runtime::{DriverInfo, RuntimeError, run, spawn};
+pub use transport::{NetError, Peer, Reader, Stream, Writer};
