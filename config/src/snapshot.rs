@@ -142,6 +142,8 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// Between requests.
     pub idle_timeout: Duration,
+    /// Without a byte either way in a tunnel (an upgraded connection); key `tunnel_timeout`, default 1 h.
+    pub tunnel_timeout: Duration,
     /// Requests on one connection; `None` is unlimited.
     pub requests_per_connection: Option<u64>,
     /// Connections of one address, per process; `None` is unlimited.

@@ -51,7 +51,12 @@ impl Chain {
         todo!()
     }
     /// Runs the request hooks in order.
-    pub fn on_request_head(&self, _state: &mut ChainState, _head: &mut RequestHead, _facts: &mut Facts) -> Verdict {
+    pub fn on_request_head(
+        &self,
+        _state: &mut ChainState,
+        _head: &mut RequestHead,
+        _facts: &mut Facts,
+    ) -> Verdict {
         todo!()
     }
     /// Runs the response hooks in reverse, from the last filter whose request hook ran.

@@ -73,7 +73,12 @@ impl HeadReader {
     }
     /// `None`: feed more (the same input with bytes appended). `Some(n)`: the head is in `head`, `n` bytes are consumed
     /// (leading empty lines included), and the reader is at the start again.
-    pub fn request(&mut self, _input: &[u8], _limits: &Limits, _head: &mut RequestHead) -> Result<Option<usize>, HeadError> {
+    pub fn request(
+        &mut self,
+        _input: &[u8],
+        _limits: &Limits,
+        _head: &mut RequestHead,
+    ) -> Result<Option<usize>, HeadError> {
         todo!()
     }
     /// The same for a response to `request_method`, whose framing depends on it.

@@ -21,7 +21,10 @@ pub struct DriverInfo {
 pub struct RuntimeError(pub String);
 
 /// Builds a runtime by the ladder, tells which, and runs a future to its end on this thread.
-pub fn run<F: Future>(_driver: Driver, _main: impl FnOnce(DriverInfo) -> F) -> Result<F::Output, RuntimeError> {
+pub fn run<F: Future>(
+    _driver: Driver,
+    _main: impl FnOnce(DriverInfo) -> F,
+) -> Result<F::Output, RuntimeError> {
     todo!()
 }
 

@@ -83,7 +83,12 @@ impl Writer {
         todo!()
     }
     /// Sends two buffers in one gathered write where the kernel takes it.
-    pub async fn send_two(&mut self, _first: Buffer, _second: Buffer, _deadline: &Deadline) -> Result<(Buffer, Buffer), NetError> {
+    pub async fn send_two(
+        &mut self,
+        _first: Buffer,
+        _second: Buffer,
+        _deadline: &Deadline,
+    ) -> Result<(Buffer, Buffer), NetError> {
         todo!()
     }
     /// Shuts down the sending direction (FIN after what was sent).

@@ -56,8 +56,15 @@ pub enum Command {
 }
 
 /// Worker to control.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
+    /// The worker's ring is up and its listeners accept.
+    Started {
+        /// Which worker, from 0.
+        worker: usize,
+        /// Which driver it runs.
+        driver: crate::net::DriverInfo,
+    },
     /// The worker has seated this epoch.
     Seated {
         /// Which worker, from 0.
