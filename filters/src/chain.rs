@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ringway_http::{RequestHead, ResponseHead};
 
 use crate::facts::Facts;
-use crate::registry::FilterConfig;
+use crate::registry::{FilterConfig, Seated, Slots, States};
 
 /// An answer that a filter gives in the upstream's stead.
 #[derive(Debug, Clone)]
@@ -32,35 +32,71 @@ pub enum Verdict {
 /// The worker-local half of a route's filters: their seats.
 #[derive(Debug, Default)]
 pub struct Chain {
-    _private: (),
+    /// In the listed order.
+    links: Vec<Link>,
+}
+
+/// A filter in a chain.
+#[derive(Debug)]
+struct Link {
+    config: Arc<FilterConfig>,
+    seated: Seated,
 }
 
 /// How far an exchange got in its chain, and what its filters keep for it. Reused.
 #[derive(Debug, Default)]
 pub struct ChainState {
-    _private: (),
+    /// Filters whose request hook has run, the one that answered included; at most the chain's length.
+    ran: usize,
+    states: States,
+}
+
+impl ChainState {
+    /// Forgets the exchange and keeps the memory. For an exchange that may fail before its request hooks run.
+    pub fn clear(&mut self) {
+        self.ran = 0;
+    }
 }
 
 impl Chain {
     /// Seats the filters of a route; seats of the previous chain (matched by name and equal config) are taken over.
-    pub fn seat(_configs: &[Arc<FilterConfig>], _previous: Option<&Self>) -> Self {
-        todo!()
+    pub fn seat(configs: &[Arc<FilterConfig>], previous: Option<&Self>) -> Self {
+        let mut slots = Slots::default();
+        let before = previous.map_or(&[][..], |chain| &chain.links);
+        let link = |config: &Arc<FilterConfig>| {
+            let same = before.iter().find(|link| link.config.is_same_as(config)).map(|link| &link.seated);
+            Link { config: Arc::clone(config), seated: Seated::new(&config.settings, same, &mut slots) }
+        };
+        Self { links: configs.iter().map(link).collect() }
     }
+
     /// Whether there is nothing to run.
     pub fn is_empty(&self) -> bool {
-        todo!()
+        self.links.is_empty()
     }
+
     /// Runs the request hooks in order.
     pub fn on_request_head(
         &self,
-        _state: &mut ChainState,
-        _head: &mut RequestHead,
-        _facts: &mut Facts,
+        state: &mut ChainState,
+        head: &mut RequestHead,
+        facts: &mut Facts,
     ) -> Verdict {
-        todo!()
+        state.ran = 0;
+        for link in &self.links {
+            state.ran += 1;
+            match link.seated.on_request_head(&mut state.states, head, facts) {
+                Verdict::Continue => {}
+                answer @ Verdict::Answer(_) => return answer,
+            }
+        }
+        Verdict::Continue
     }
+
     /// Runs the response hooks in reverse, from the last filter whose request hook ran.
-    pub fn on_response_head(&self, _state: &mut ChainState, _head: &mut ResponseHead, _facts: &Facts) {
-        todo!()
+    pub fn on_response_head(&self, state: &mut ChainState, head: &mut ResponseHead, facts: &Facts) {
+        for link in self.links.iter().take(state.ran).rev() {
+            link.seated.on_response_head(&mut state.states, head, facts);
+        }
     }
 }

@@ -2,8 +2,21 @@
 #![forbid(unsafe_code)]
 
 pub mod chain;
+mod dispatch;
+mod error;
+#[cfg(test)]
+mod example;
 pub mod facts;
+mod filter;
+pub mod headers;
+mod nearest;
+mod read;
 pub mod registry;
+mod template;
 
 pub use chain::{Chain, ChainState, Reply, Verdict};
+pub use error::FilterError;
 pub use facts::{Facts, Params, Scheme};
+pub use nearest::nearest;
+pub use read::read;
+pub use registry::FilterConfig;

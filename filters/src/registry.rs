@@ -1,8 +1,142 @@
 //! The registry: the closed set of filter kinds. Adding one is one file and one line here.
 
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ringway_http::{RequestHead, ResponseHead};
+use toml::Spanned;
+use toml::de::DeValue;
+
+use crate::chain::Verdict;
+use crate::dispatch::{Seat, at, filters};
+use crate::error::FilterError;
+use crate::facts::Facts;
+use crate::filter::Filter;
+use crate::headers::{self, Edits};
+use crate::nearest::nearest;
+use crate::read;
+
+filters! {
+    headers => Headers,
+    #[cfg(test)]
+    example => Example,
+}
+
 /// One configured filter, shared and read-only.
 #[derive(Debug)]
 pub struct FilterConfig {
     /// The name under `[filters]`, or `route:NAME` for what a route says itself.
     pub name: String,
+    /// What it does, checked.
+    pub(crate) settings: Settings,
+    /// What was typed, with defaults, as a TOML value.
+    text: String,
+}
+
+impl FilterConfig {
+    /// The filter of a route's own `request` and `response` tables; their spans are those of the file.
+    pub fn headers(
+        name: impl Into<String>,
+        request: Option<Edits>,
+        response: Option<Edits>,
+    ) -> Result<Self, Vec<FilterError>> {
+        let (settings, text) = build::<headers::Headers>(headers::File { request, response })?;
+        Ok(Self { name: name.into(), settings: Settings::Headers(settings), text })
+    }
+
+    /// The kind, such as `headers`.
+    pub fn kind(&self) -> &'static str {
+        self.settings.kind()
+    }
+
+    /// What the filter was told, as it would stand in a file: `headers = { ... }`. Secrets are references there, and so here.
+    pub fn describe(&self) -> String {
+        format!("{} = {}", self.kind(), self.text)
+    }
+
+    /// The route parameters that the filter names, for the check that each route that uses it has them.
+    pub fn params(&self) -> Vec<&str> {
+        self.settings.params()
+    }
+
+    /// Whether a seat made from `other` may be kept for this.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        self.name == other.name && self.settings == other.settings
+    }
+}
+
+/// Reads a filter of a kind; `value` is what stands at `filters.NAME.KIND`, its spans are those of the file.
+pub fn parse(
+    name: impl Into<String>,
+    kind: &str,
+    value: &Spanned<DeValue<'_>>,
+) -> Result<FilterConfig, Vec<FilterError>> {
+    let parsed = Settings::parse(kind, value).unwrap_or_else(|| {
+        let near = nearest(kind, kinds().iter().copied()).map(|near| format!("; did you mean `{near}`?"));
+        let message = format!(
+            "unknown kind of filter `{kind}`, known: {}{}",
+            kinds().join(", "),
+            near.unwrap_or_default()
+        );
+        Err(vec![FilterError::new(value.span(), "", message)])
+    });
+    match parsed {
+        Ok((settings, text)) => Ok(FilterConfig { name: name.into(), settings, text }),
+        Err(mut errors) => {
+            // What concerns the filter as a whole has no place of its own.
+            errors
+                .iter_mut()
+                .filter(|error| error.span.is_empty())
+                .for_each(|error| error.span = value.span());
+            Err(errors)
+        }
+    }
+}
+
+/// Checks a file form, and writes it down again for [`FilterConfig::describe`].
+fn build<F: Filter>(file: F::File) -> Result<(Arc<F::Config>, String), Vec<FilterError>> {
+    let mut text = String::new();
+    serde::Serialize::serialize(&file, toml::ser::ValueSerializer::new(&mut text))
+        .map_err(|error| vec![FilterError::new(0..0, "", format!("cannot be written as TOML: {error}"))])?;
+    Ok((Arc::new(F::check(file)?), text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(kind: &str, text: &str) -> Result<FilterConfig, Vec<FilterError>> {
+        parse("f", kind, &DeValue::parse(text).unwrap())
+    }
+
+    #[test]
+    fn an_unknown_kind_is_refused_with_the_nearest_one() {
+        for (kind, part) in [("header", "did you mean `headers`?"), ("cors", "known: headers")] {
+            let errors = parsed(kind, "{ a = 1 }").unwrap_err();
+            assert_eq!((errors.len(), errors[0].span.clone()), (1, 0..9), "{kind}");
+            assert!(errors[0].message.contains(part), "{kind}: {}", errors[0]);
+        }
+    }
+
+    #[test]
+    fn a_description_reads_back_as_the_same_filter() {
+        for (kind, text) in [
+            ("headers", "{ request = { set = { X-A = \"1\", \"x.y\" = '$host \"q\"' } } }"),
+            ("headers", "{ response = { remove = [\"Server\"], rename = { A = 'B' }, add = { C = '$$' } } }"),
+            ("example", "{ path = '/closed' }"),
+        ] {
+            let first = parsed(kind, text).unwrap();
+            let described = first.describe();
+            let value = described.strip_prefix(kind).and_then(|rest| rest.strip_prefix(" = ")).unwrap();
+            let second = parsed(kind, value).unwrap();
+            assert_eq!(first.settings, second.settings, "{described}");
+            assert_eq!(described, second.describe());
+        }
+    }
+
+    #[test]
+    fn an_error_about_the_whole_filter_points_at_the_whole_value() {
+        let errors = parsed("headers", "{ }").unwrap_err();
+        assert_eq!((errors.len(), errors[0].span.clone()), (1, 0..3), "{errors:?}");
+    }
 }
