@@ -1,7 +1,22 @@
 //! This worker's slice of what is counted: single writer here, read by control, no shared line written by two threads.
+//!
+//! Memory is bounded: at most `series_max` request series (24 bytes each) and as many histograms (160 bytes), [`ENDPOINTS_MAX`] endpoints
+//! (80 bytes) and [`REASONS_MAX`] reason words, allocated 64 at a time as they are first seen. What comes after a table is full is counted
+//! under `_other`, and [`Count::SeriesOverflowed`] says so.
 
-use std::sync::Arc;
+mod read;
+mod table;
+mod write;
+
+pub use read::{EndpointReading, HistogramReading, Reader, SeriesReading};
+pub use write::Writer;
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+use ringway_http::Method;
+use table::{Padded, Table};
 
 /// What one finished exchange adds to the counters.
 #[derive(Debug, Clone, Copy)]
@@ -11,7 +26,7 @@ pub struct ExchangeCount {
     /// `Upstream::metric`, or [`NO_UPSTREAM`]: the `service` label.
     pub upstream: u32,
     /// The method.
-    pub method: ringway_http::Method,
+    pub method: Method,
     /// The status sent; 0 when none was.
     pub status: u16,
     /// The reason word when the gateway answered itself or cut the exchange.
@@ -28,6 +43,34 @@ pub struct ExchangeCount {
 pub const NO_ROUTE: u32 = u32::MAX;
 /// The upstream number of exchanges that no upstream answered.
 pub const NO_UPSTREAM: u32 = u32::MAX;
+/// The number, for route and upstream, of what no longer fits a table.
+pub const OTHER: u32 = u32::MAX - 1;
+/// Endpoints that have counters of their own; later ones share one.
+pub const ENDPOINTS_MAX: usize = 16 * 1024;
+/// Reason words that have counters of their own; later ones share one.
+pub const REASONS_MAX: usize = 256;
+/// The reason word of those later ones.
+pub const OTHER_REASON: &str = "_other";
+
+/// Upper bounds of the duration histogram's buckets, in nanoseconds and as Prometheus writes them; the last bucket is `+Inf`.
+pub const BUCKETS: [(u64, &str); 14] = [
+    (500_000, "0.0005"),
+    (1_000_000, "0.001"),
+    (2_500_000, "0.0025"),
+    (5_000_000, "0.005"),
+    (10_000_000, "0.01"),
+    (25_000_000, "0.025"),
+    (50_000_000, "0.05"),
+    (100_000_000, "0.1"),
+    (250_000_000, "0.25"),
+    (500_000_000, "0.5"),
+    (1_000_000_000, "1"),
+    (2_500_000_000, "2.5"),
+    (5_000_000_000, "5"),
+    (10_000_000_000, "10"),
+];
+/// Buckets with the one for `+Inf`.
+pub const BUCKET_COUNT: usize = BUCKETS.len() + 1;
 
 /// Plain counters and gauges of a worker, by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,11 +94,18 @@ pub enum Count {
     TunnelsActive,
     /// Access lines dropped because the writer was behind.
     LogLinesDropped,
-    /// Series that fell into `other` because the table was full.
+    /// Counts that fell into `_other` because a table was full.
     SeriesOverflowed,
     /// The epoch that this worker has seated.
     Epoch,
+    /// Bytes from clients in finished exchanges, heads included.
+    BytesIn,
+    /// Bytes to clients in finished exchanges, heads included.
+    BytesOut,
 }
+
+/// How many [`Count`]s there are.
+const COUNTS: usize = Count::BytesOut as usize + 1;
 
 /// Counters per upstream endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,52 +133,73 @@ pub enum EndpointCount {
     Failures,
 }
 
-/// The shared storage of one worker: written by its [`Writer`], read by control.
+/// How many [`EndpointCount`]s there are.
+const ENDPOINT_COUNTS: usize = EndpointCount::Failures as usize + 1;
+
+/// What a request counter is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SeriesKey {
+    /// `Route::metric`, [`NO_ROUTE`] or [`OTHER`].
+    pub route: u32,
+    /// `Upstream::metric`, [`NO_UPSTREAM`] or [`OTHER`].
+    pub upstream: u32,
+    /// The method.
+    pub method: Method,
+    /// The status; 0 for a histogram, which has none.
+    pub status: u16,
+}
+
+/// The key is set before the first count, so a reader that sees a count sees whose it is.
 #[derive(Debug, Default)]
+struct SeriesSlot {
+    key: OnceLock<SeriesKey>,
+    count: AtomicU64,
+}
+
+/// Durations of one (route, method, upstream).
+#[derive(Debug, Default)]
+struct HistogramSlot {
+    key: OnceLock<SeriesKey>,
+    /// Not cumulative; the reader adds up.
+    buckets: [AtomicU64; BUCKET_COUNT],
+    sum_ns: AtomicU64,
+}
+
+/// Exchanges that ended for one reason.
+#[derive(Debug, Default)]
+struct ReasonSlot {
+    word: OnceLock<&'static str>,
+    count: AtomicU64,
+}
+
+/// The shared storage of one worker: written by its [`Writer`], read by control.
+#[derive(Debug)]
 pub struct Shard {
-    _private: (),
+    counts: Padded<[AtomicU64; COUNTS]>,
+    series: Table<SeriesSlot>,
+    histograms: Table<HistogramSlot>,
+    reasons: Table<ReasonSlot>,
+    endpoints: Table<[AtomicU64; ENDPOINT_COUNTS]>,
+    /// Where endpoints past [`ENDPOINTS_MAX`] are counted.
+    endpoint_other: Padded<[AtomicU64; ENDPOINT_COUNTS]>,
+}
+
+impl Default for Padded<[AtomicU64; ENDPOINT_COUNTS]> {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
 }
 
 impl Shard {
     /// Storage with room for `series_max` series.
-    pub fn new(_series_max: usize) -> Arc<Self> {
-        todo!()
-    }
-}
-
-/// The worker's pen. `!Send` by its use.
-#[derive(Debug)]
-pub struct Writer {
-    _shard: Arc<Shard>,
-}
-
-impl Writer {
-    /// The only writer of this shard.
-    pub fn new(_shard: Arc<Shard>) -> Self {
-        todo!()
-    }
-    /// Counts a finished exchange.
-    pub fn exchange(&self, _count: &ExchangeCount) {
-        todo!()
-    }
-    /// Adds to a counter or gauge.
-    pub fn add(&self, _name: Count, _n: u64) {
-        todo!()
-    }
-    /// Takes from a gauge.
-    pub fn sub(&self, _name: Count, _n: u64) {
-        todo!()
-    }
-    /// Sets a gauge.
-    pub fn set(&self, _name: Count, _value: u64) {
-        todo!()
-    }
-    /// Adds to an endpoint's counter or gauge; `endpoint` is `Endpoint::metric`.
-    pub fn endpoint_add(&self, _endpoint: u32, _name: EndpointCount, _n: u64) {
-        todo!()
-    }
-    /// Takes from an endpoint's gauge.
-    pub fn endpoint_sub(&self, _endpoint: u32, _name: EndpointCount, _n: u64) {
-        todo!()
+    pub fn new(series_max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            counts: Padded(std::array::from_fn(|_| AtomicU64::new(0))),
+            series: Table::new(series_max),
+            histograms: Table::new(series_max),
+            reasons: Table::new(REASONS_MAX),
+            endpoints: Table::new(ENDPOINTS_MAX),
+            endpoint_other: Padded::default(),
+        })
     }
 }
