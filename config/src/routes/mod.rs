@@ -7,8 +7,8 @@
 mod conflict;
 mod index;
 mod order;
-mod path;
-mod rule;
+pub(crate) mod path;
+pub(crate) mod rule;
 mod trie;
 
 use ringway_filters::Params;

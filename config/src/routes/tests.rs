@@ -19,6 +19,7 @@ pub(crate) fn named(name: &str) -> Route {
             header_timeout: Duration::ZERO,
             body_timeout: Duration::ZERO,
             idle_timeout: Duration::ZERO,
+            tunnel_timeout: Duration::ZERO,
             requests_per_connection: None,
             connections_per_ip: None,
             min_rate: None,
