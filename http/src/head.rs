@@ -20,9 +20,44 @@ pub enum Method {
 }
 
 impl Method {
+    /// The method of that text. Case matters (RFC 9110, 9.1).
+    pub fn from_text(text: &[u8]) -> Self {
+        match text {
+            b"GET" => Self::Get,
+            b"HEAD" => Self::Head,
+            b"POST" => Self::Post,
+            b"PUT" => Self::Put,
+            b"DELETE" => Self::Delete,
+            b"CONNECT" => Self::Connect,
+            b"OPTIONS" => Self::Options,
+            b"TRACE" => Self::Trace,
+            b"PATCH" => Self::Patch,
+            _ => Self::Other,
+        }
+    }
+
+    /// The method's text, unless it is [`Method::Other`].
+    pub fn text(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+            Self::Connect => "CONNECT",
+            Self::Options => "OPTIONS",
+            Self::Trace => "TRACE",
+            Self::Patch => "PATCH",
+            Self::Other => return None,
+        })
+    }
+
     /// GET, HEAD, OPTIONS, TRACE, PUT, DELETE (RFC 9110, 9.2.2).
     pub fn is_idempotent(self) -> bool {
-        todo!()
+        match self {
+            Self::Get | Self::Head | Self::Options | Self::Trace | Self::Put | Self::Delete => true,
+            Self::Post | Self::Connect | Self::Patch | Self::Other => false,
+        }
     }
 }
 
@@ -89,40 +124,103 @@ pub struct RequestHead {
     pub expects_continue: bool,
     /// Bytes that the head took on the wire.
     pub wire_bytes: usize,
+    /// The text of a [`Method::Other`]; empty for the rest.
+    pub(crate) other_method: String,
+    /// The target as it was sent.
+    pub(crate) target: String,
+    /// The normalised path, `*`, or empty for CONNECT.
+    pub(crate) path: String,
+    /// Where the query begins in `target`, after its question mark.
+    pub(crate) query_start: Option<usize>,
+    /// Host and port as they were sent.
+    pub(crate) authority: String,
+    /// The host in lower case.
+    pub(crate) host: String,
+    /// What the client would upgrade to; empty if it did not ask.
+    pub(crate) upgrade: Vec<u8>,
 }
 
 impl RequestHead {
     /// An empty head to parse into.
     pub fn new() -> Self {
-        todo!()
+        Self {
+            method: Method::Get,
+            version: Version::Http11,
+            fields: Fields::new(),
+            framing: Framing::None,
+            persistence: Persistence::Close,
+            expects_continue: false,
+            wire_bytes: 0,
+            other_method: String::new(),
+            target: String::new(),
+            path: String::new(),
+            query_start: None,
+            authority: String::new(),
+            host: String::new(),
+            upgrade: Vec::new(),
+        }
     }
+
+    /// Forgets everything and keeps the memory.
+    pub fn clear(&mut self) {
+        self.method = Method::Get;
+        self.version = Version::Http11;
+        self.fields.clear();
+        self.framing = Framing::None;
+        self.persistence = Persistence::Close;
+        self.expects_continue = false;
+        self.wire_bytes = 0;
+        self.other_method.clear();
+        self.target.clear();
+        self.path.clear();
+        self.query_start = None;
+        self.authority.clear();
+        self.host.clear();
+        self.upgrade.clear();
+    }
+
     /// The method's text.
     pub fn method_text(&self) -> &str {
-        todo!()
+        self.method.text().unwrap_or(&self.other_method)
     }
+
     /// The target as it was sent, for logs.
     pub fn target(&self) -> &str {
-        todo!()
+        &self.target
     }
-    /// The normalised path, which both routing and forwarding use; `*` for `OPTIONS *`.
+
+    /// The normalised path, which both routing and forwarding use; `*` for `OPTIONS *`, empty for CONNECT.
     pub fn path(&self) -> &str {
-        todo!()
+        &self.path
     }
+
     /// What follows the `?`, as it was sent.
     pub fn query(&self) -> Option<&str> {
-        todo!()
+        self.target.get(self.query_start?..)
     }
-    /// The host without port, in lower case, from absolute-form or `Host`; empty if an HTTP/1.0 client sent none.
+
+    /// The host without port, in lower case and without a final dot, from absolute-form or `Host`; empty if an HTTP/1.0 client
+    /// sent none.
     pub fn host(&self) -> &str {
-        todo!()
+        &self.host
     }
+
     /// Host and port as they were sent.
     pub fn authority(&self) -> &str {
-        todo!()
+        &self.authority
     }
-    /// Whether this asks for a protocol upgrade (`Connection: upgrade` and `Upgrade`), and to what.
+
+    /// Whether this asks for a protocol upgrade (`Connection: upgrade` and `Upgrade`), and to what. Still known after the
+    /// hop-by-hop fields are removed. An upgrade to another version of HTTP (`h2c`, `HTTP/2.0`), which would carry
+    /// requests past the routes, is not reported: a server may ignore an upgrade (RFC 9110, 7.8).
     pub fn upgrade(&self) -> Option<&[u8]> {
-        todo!()
+        if self.upgrade.is_empty() { None } else { Some(&self.upgrade) }
+    }
+}
+
+impl Default for RequestHead {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -144,10 +242,32 @@ pub struct ResponseHead {
 impl ResponseHead {
     /// An empty 200.
     pub fn new() -> Self {
-        todo!()
+        Self {
+            status: 200,
+            version: Version::Http11,
+            fields: Fields::new(),
+            framing: Framing::None,
+            persistence: Persistence::KeepAlive,
+        }
     }
+
+    /// Back to an empty 200, keeping the memory.
+    pub fn clear(&mut self) {
+        self.status = 200;
+        self.version = Version::Http11;
+        self.fields.clear();
+        self.framing = Framing::None;
+        self.persistence = Persistence::KeepAlive;
+    }
+
     /// 1xx except 101.
     pub fn is_interim(&self) -> bool {
-        todo!()
+        (100..200).contains(&self.status) && self.status != 101
+    }
+}
+
+impl Default for ResponseHead {
+    fn default() -> Self {
+        Self::new()
     }
 }

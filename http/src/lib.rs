@@ -10,6 +10,8 @@ pub mod h1;
 pub mod head;
 pub mod target;
 
+mod known;
+
 pub use error::{BodyError, HeadError};
 pub use fields::{Fields, InvalidField, Known};
 pub use head::{Framing, Limits, Method, Persistence, RequestHead, ResponseHead, Version};
