@@ -1,16 +1,39 @@
 //! Buffers that are lent to the ring and come back, recycled per worker.
+//!
+//! A buffer's memory is never zeroed: the kernel reads into a vector's spare capacity. Each size class keeps a
+//! bounded number of free buffers, so that a burst does not stay in memory for ever.
 
+use std::cell::RefCell;
+use std::ops::Range;
 use std::rc::Rc;
 
 /// This worker's free buffers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Buffers {
-    _private: (),
+    classes: [Class; 3],
+}
+
+/// Free buffers of one size.
+#[derive(Debug)]
+struct Class {
+    capacity: usize,
+    /// How many are kept at most.
+    kept_max: usize,
+    free: RefCell<Vec<Vec<u8>>>,
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        let class = |capacity, kept_max| Class { capacity, kept_max, free: RefCell::default() };
+        Self { classes: [class(Self::SMALL, 256), class(Self::MEDIUM, 32), class(Self::LARGE, 16)] }
+    }
 }
 
 impl Buffers {
     /// The usual size.
     pub const SMALL: usize = 16 * 1024;
+    /// The step between.
+    pub const MEDIUM: usize = 64 * 1024;
     /// The size for bodies that keep a buffer full.
     pub const LARGE: usize = 256 * 1024;
 
@@ -18,16 +41,43 @@ impl Buffers {
     pub fn new() -> Rc<Self> {
         Rc::new(Self::default())
     }
+
     /// An empty buffer of at least that capacity.
-    pub fn take(self: &Rc<Self>, _capacity: usize) -> Buffer {
-        todo!()
+    pub fn take(self: &Rc<Self>, capacity: usize) -> Buffer {
+        let class = self.classes.iter().find(|class| capacity <= class.capacity);
+        let data = class.map_or_else(
+            || Vec::with_capacity(capacity),
+            |class| class.free.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(class.capacity)),
+        );
+        Buffer { data, start: 0, home: Some(Rc::clone(self)) }
+    }
+
+    /// Bytes of memory in free buffers.
+    pub fn free_bytes(&self) -> usize {
+        self.classes.iter().map(|class| class.free.borrow().iter().map(Vec::capacity).sum::<usize>()).sum()
+    }
+
+    fn give_back(&self, mut data: Vec<u8>) {
+        let capacity = data.capacity();
+        // The largest class that it can serve; one grown far beyond its class is not worth keeping.
+        let class = self.classes.iter().rev().find(|class| class.capacity <= capacity);
+        let Some(class) = class.filter(|class| capacity <= class.capacity.saturating_mul(4)) else { return };
+        let mut free = class.free.borrow_mut();
+        if free.len() < class.kept_max {
+            data.clear();
+            free.push(data);
+        }
     }
 }
 
 /// Owned bytes: `filled()` is what is still to be used. Returns to its pool when dropped.
+///
+/// `start <= data.len()`.
 #[derive(Debug, Default)]
 pub struct Buffer {
-    _private: (),
+    data: Vec<u8>,
+    start: usize,
+    home: Option<Rc<Buffers>>,
 }
 
 impl Buffer {
@@ -35,36 +85,142 @@ impl Buffer {
     pub fn empty() -> Self {
         Self::default()
     }
+
     /// The bytes that are there.
     pub fn filled(&self) -> &[u8] {
-        todo!()
+        self.data.get(self.start..).unwrap_or_default()
     }
+
     /// How many.
     pub fn len(&self) -> usize {
-        self.filled().len()
+        self.data.len().saturating_sub(self.start)
     }
+
     /// Whether none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// Drops `n` bytes from the front.
-    pub fn consume(&mut self, _n: usize) {
-        todo!()
+
+    /// How many bytes fit in without new memory.
+    pub fn room(&self) -> usize {
+        self.data.capacity().saturating_sub(self.data.len())
     }
+
+    /// Drops `n` bytes from the front.
+    pub fn consume(&mut self, n: usize) {
+        if n >= self.len() {
+            self.clear();
+        } else {
+            self.start += n;
+        }
+    }
+
     /// Forgets the bytes and keeps the memory.
     pub fn clear(&mut self) {
-        todo!()
+        self.data.clear();
+        self.start = 0;
     }
+
     /// Keeps only this range of `filled()`.
-    pub fn narrow(&mut self, _range: std::ops::Range<usize>) {
-        todo!()
+    pub fn narrow(&mut self, range: Range<usize>) {
+        self.data.truncate(self.start.saturating_add(range.end));
+        self.consume(range.start);
     }
+
     /// The vector, to append to; what is before `filled()` must not be touched.
     pub fn append(&mut self) -> &mut Vec<u8> {
-        todo!()
+        &mut self.data
     }
+
     /// Appends another buffer's bytes (or becomes it, when this one is empty).
-    pub fn absorb(&mut self, _other: Self) {
-        todo!()
+    pub fn absorb(&mut self, other: Self) {
+        if self.is_empty() {
+            *self = other;
+        } else {
+            self.data.extend_from_slice(other.filled());
+        }
+    }
+
+    /// The vector and where its filled part starts, to lend to the ring; [`Self::put_back`] ends the loan. A loan
+    /// that is never put back is memory that the pool makes anew.
+    pub(super) fn lend(&mut self) -> (Vec<u8>, usize) {
+        (std::mem::take(&mut self.data), std::mem::take(&mut self.start))
+    }
+
+    /// Ends a loan.
+    pub(super) fn put_back(&mut self, data: Vec<u8>, start: usize) {
+        self.start = start.min(data.len());
+        self.data = data;
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if let Some(home) = self.home.take() {
+            home.give_back(std::mem::take(&mut self.data));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn consume_narrow_and_absorb_keep_the_rest() {
+        let buffers = Buffers::new();
+        let mut buffer = buffers.take(Buffers::SMALL);
+        buffer.append().extend_from_slice(b"0123456789");
+        buffer.consume(2);
+        assert_eq!(buffer.filled(), b"23456789");
+        buffer.narrow(1..4);
+        assert_eq!(buffer.filled(), b"345");
+        let mut other = Buffer::empty();
+        other.append().extend_from_slice(b"xy");
+        buffer.absorb(other);
+        assert_eq!(buffer.filled(), b"345xy");
+        buffer.consume(99);
+        assert!(buffer.is_empty());
+        let mut whole = buffers.take(1);
+        whole.append().extend_from_slice(b"whole");
+        buffer.absorb(whole);
+        assert_eq!(buffer.filled(), b"whole");
+        buffer.narrow(9..12);
+        assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn a_dropped_buffer_is_the_next_one_taken() {
+        let buffers = Buffers::new();
+        for capacity in [Buffers::SMALL, Buffers::MEDIUM, Buffers::LARGE] {
+            let mut first = buffers.take(capacity);
+            first.append().push(1);
+            let memory = first.append().as_ptr();
+            drop(first);
+            let mut again = buffers.take(capacity);
+            assert!(again.is_empty() && again.room() >= capacity);
+            assert_eq!(again.append().as_ptr(), memory);
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let buffers = Buffers::new();
+        let many: Vec<_> = (0..2_000).map(|_| buffers.take(Buffers::SMALL)).collect();
+        drop(many);
+        let large: Vec<_> = (0..100).map(|_| buffers.take(Buffers::LARGE)).collect();
+        drop(large);
+        drop(buffers.take(64 << 20));
+        assert_eq!(buffers.free_bytes(), 256 * Buffers::SMALL + 16 * Buffers::LARGE);
+    }
+
+    #[test]
+    fn an_empty_buffer_and_a_lost_loan_are_not_kept() {
+        let buffers = Buffers::new();
+        drop(Buffer::empty());
+        let mut lost = buffers.take(1);
+        drop(lost.lend());
+        drop(lost);
+        assert_eq!(buffers.free_bytes(), 0);
     }
 }

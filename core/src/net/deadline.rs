@@ -1,54 +1,342 @@
 //! One coarse deadline per connection, moved and not re-armed: setting it is a store.
+//!
+//! A wheel of slots of 10 ms holds each entry at the earliest moment at which something may have to be done about
+//! it. When that moment comes, an entry whose deadline was moved on meanwhile is only put into a later slot. One
+//! task waits on one timer descriptor, which is set to the next slot in use and to nothing when no deadline is set.
 
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::clock::Moment;
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
+
+use super::socket::Socket;
+use crate::clock::{Clock, Moment};
+
+const TICK: u64 = 10_000_000;
+/// Slots of the wheel: about ten seconds; what is further away is looked at once in that time.
+const SLOTS: u64 = 1024;
+const NEVER: u64 = u64::MAX;
 
 /// This thread's timer wheel. Resolution about 10 ms; a deadline is never early.
-#[derive(Debug)]
 pub struct Timers {
-    _private: (),
+    clock: Clock,
+    wheel: RefCell<Wheel>,
+    timer: Socket,
+    /// The tick for which the timer is set.
+    timer_tick: Cell<u64>,
+    stopping: Cell<bool>,
+    stopped: Cell<bool>,
+    stop_waker: RefCell<Option<Waker>>,
+}
+
+impl std::fmt::Debug for Timers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Timers").field("timer_tick", &self.timer_tick.get()).finish_non_exhaustive()
+    }
+}
+
+thread_local! {
+    static TIMERS: RefCell<Option<Rc<Timers>>> = const { RefCell::new(None) };
 }
 
 impl Timers {
-    /// A wheel, with its ticking task spawned on this thread's runtime.
+    /// This thread's wheel; the first call spawns its task on this thread's runtime.
+    ///
+    /// # Panics
+    /// When the kernel refuses a timer descriptor, which happens at the start of a worker or not at all.
     pub fn start() -> Rc<Self> {
-        todo!()
+        if let Some(timers) = TIMERS.with_borrow(Option::clone) {
+            return timers;
+        }
+        #[expect(
+            clippy::expect_used,
+            reason = "without a timer no connection could be served; only at a worker's start"
+        )]
+        let timer = open_timer().expect("a timer descriptor");
+        let timers = Rc::new(Self {
+            clock: Clock::new(),
+            wheel: RefCell::new(Wheel::new()),
+            timer,
+            timer_tick: Cell::new(NEVER),
+            stopping: Cell::new(false),
+            stopped: Cell::new(false),
+            stop_waker: RefCell::new(None),
+        });
+        TIMERS.set(Some(Rc::clone(&timers)));
+        super::spawn(Rc::clone(&timers).run());
+        timers
     }
+
     /// A deadline that is not set.
     pub fn deadline(self: &Rc<Self>) -> Deadline {
-        todo!()
+        let entry = Entry {
+            at: Cell::new(NEVER),
+            scheduled: Cell::new(NEVER),
+            passed: Cell::new(false),
+            waker: RefCell::new(None),
+        };
+        Deadline { entry: Rc::new(entry), timers: Rc::clone(self) }
+    }
+
+    /// Ends this thread's wheel, if it has one, and waits until its task is gone; one turn of the driver passes.
+    pub(super) async fn stop() {
+        let Some(timers) = TIMERS.take() else { return };
+        timers.stopping.set(true);
+        timers.set_timer(Some(Duration::from_nanos(1)));
+        poll_fn(|cx| {
+            if timers.stopped.get() {
+                return Poll::Ready(());
+            }
+            *timers.stop_waker.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    async fn run(self: Rc<Self>) {
+        let mut watch = self.timer.watch();
+        let mut due = Vec::new();
+        while !self.stopping.get() {
+            if poll_fn(|cx| watch.poll(cx)).await.is_err() {
+                break;
+            }
+            // Reading takes the readiness away; there is nothing to learn from the count.
+            let _ = rustix::io::read(&self.timer, &mut [0_u8; 8]);
+            let now = self.clock.now();
+            self.wheel.borrow_mut().advance(now, &mut due);
+            for waker in due.drain(..) {
+                waker.wake();
+            }
+            self.timer_tick.set(NEVER);
+            let next = self.wheel.borrow().next();
+            self.aim(next);
+        }
+        self.stopped.set(true);
+        if let Some(waker) = self.stop_waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Sets the timer for a tick, if that is earlier than what it is set for.
+    fn aim(&self, tick: u64) {
+        if tick >= self.timer_tick.get() {
+            return;
+        }
+        self.timer_tick.set(tick);
+        let wait = Moment(tick.saturating_mul(TICK)).since(self.clock.now());
+        // Never shorter than a millisecond: should the clocks disagree, this is no busy loop.
+        self.set_timer(Some(wait.max(Duration::from_millis(1))));
+    }
+
+    fn set_timer(&self, wait: Option<Duration>) {
+        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let wait = wait.unwrap_or_default();
+        let value = Timespec {
+            tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(wait.subsec_nanos()),
+        };
+        let spec = Itimerspec { it_interval: zero, it_value: value };
+        // Fails only for values out of range.
+        let _ = rustix::time::timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &spec);
     }
 }
 
-/// A moment after which waits end with [`NetError::TimedOut`](super::NetError).
+fn open_timer() -> std::io::Result<Socket> {
+    let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+    let fd: OwnedFd = rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags)?;
+    Socket::new(fd)
+}
+
+/// What a deadline and the wheel share.
+#[derive(Debug)]
+struct Entry {
+    /// The deadline, in nanoseconds; [`NEVER`] when not set.
+    at: Cell<u64>,
+    /// The tick of the slot in which it is; [`NEVER`] when in none. Copies in other slots are stale.
+    scheduled: Cell<u64>,
+    passed: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Entry {
+    /// The first tick at which the deadline has passed.
+    fn tick(&self) -> u64 {
+        match self.at.get() {
+            NEVER => NEVER,
+            at => at.div_ceil(TICK),
+        }
+    }
+}
+
+/// Slots of entries. All ticks up to `cursor` have been dealt with.
+struct Wheel {
+    slots: Vec<Vec<Rc<Entry>>>,
+    used: [u64; (SLOTS / 64) as usize],
+    cursor: u64,
+    scratch: Vec<Rc<Entry>>,
+    later: Vec<Rc<Entry>>,
+}
+
+impl Wheel {
+    fn new() -> Self {
+        Self {
+            slots: (0..SLOTS).map(|_| Vec::new()).collect(),
+            used: [0; (SLOTS / 64) as usize],
+            cursor: 0,
+            scratch: Vec::new(),
+            later: Vec::new(),
+        }
+    }
+
+    fn is_unused(&self) -> bool {
+        self.used.iter().all(|word| *word == 0)
+    }
+
+    /// Puts an entry where its deadline (or the wheel's end) is, and says at which tick that is.
+    fn insert(&mut self, entry: &Rc<Entry>) -> u64 {
+        let tick = entry.tick().clamp(self.cursor + 1, self.cursor + SLOTS - 1);
+        entry.scheduled.set(tick);
+        let index = index(tick);
+        if let Some(slot) = self.slots.get_mut(index) {
+            slot.push(Rc::clone(entry));
+        }
+        if let Some(word) = self.used.get_mut(index / 64) {
+            *word |= 1 << (index % 64);
+        }
+        tick
+    }
+
+    /// Deals with every slot up to now: collects the wakers of those whose deadline has passed, puts the others
+    /// back.
+    fn advance(&mut self, now: Moment, due: &mut Vec<Waker>) {
+        let from = self.cursor;
+        let to = (now.0 / TICK).max(from);
+        self.cursor = to;
+        let mut later = std::mem::take(&mut self.later);
+        for tick in from + 1..=to.min(from + SLOTS) {
+            self.visit(index(tick), to, due, &mut later);
+        }
+        // Only now: a slot that is still to be visited would lose what is put into it for the next round.
+        for entry in later.drain(..) {
+            self.insert(&entry);
+        }
+        self.later = later;
+    }
+
+    fn visit(&mut self, index: usize, to: u64, due: &mut Vec<Waker>, later: &mut Vec<Rc<Entry>>) {
+        let Some(word) = self.used.get_mut(index / 64) else { return };
+        if *word & (1 << (index % 64)) == 0 {
+            return;
+        }
+        *word &= !(1 << (index % 64));
+        let mut entries = std::mem::take(&mut self.scratch);
+        if let Some(slot) = self.slots.get_mut(index) {
+            std::mem::swap(slot, &mut entries);
+        }
+        for entry in entries.drain(..) {
+            let scheduled = entry.scheduled.get();
+            if scheduled > to || self::index(scheduled) != index {
+                continue;
+            }
+            entry.scheduled.set(NEVER);
+            if entry.tick() <= to {
+                entry.passed.set(true);
+                due.extend(entry.waker.take());
+            } else if entry.at.get() != NEVER {
+                later.push(entry);
+            }
+        }
+        self.scratch = entries;
+    }
+
+    /// The next tick whose slot is in use; [`NEVER`] when none is.
+    fn next(&self) -> u64 {
+        if self.is_unused() {
+            return NEVER;
+        }
+        let ahead = |step: &u64| {
+            let index = index(self.cursor + step);
+            self.used.get(index / 64).is_some_and(|word| word & (1 << (index % 64)) != 0)
+        };
+        (1..=SLOTS).find(ahead).map_or(NEVER, |step| self.cursor + step)
+    }
+}
+
+fn index(tick: u64) -> usize {
+    usize::try_from(tick % SLOTS).unwrap_or_default()
+}
+
+/// A moment after which waits end with [`NetError::TimedOut`](super::NetError). One task waits on it at a time.
 #[derive(Debug)]
 pub struct Deadline {
-    _private: (),
+    entry: Rc<Entry>,
+    timers: Rc<Timers>,
 }
 
 impl Deadline {
     /// Moves it.
-    pub fn set(&self, _at: Moment) {
-        todo!()
+    pub fn set(&self, at: Moment) {
+        self.entry.at.set(at.0);
+        self.entry.passed.set(false);
+        if self.entry.tick() < self.entry.scheduled.get() {
+            self.schedule();
+        }
     }
+
     /// Never.
     pub fn clear(&self) {
-        todo!()
+        self.entry.at.set(NEVER);
+        self.entry.passed.set(false);
     }
+
     /// The moment, if set.
     pub fn at(&self) -> Option<Moment> {
-        todo!()
+        Some(Moment(self.entry.at.get())).filter(|at| at.0 != NEVER)
     }
+
     /// Ready once it has passed; wakes the task then.
-    pub fn poll_expired(&self, _cx: &mut Context<'_>) -> Poll<()> {
-        todo!()
+    pub fn poll_expired(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.entry.passed.get() {
+            return Poll::Ready(());
+        }
+        let mut waker = self.entry.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Ready once it has passed.
+    pub async fn expired(&self) {
+        poll_fn(|cx| self.poll_expired(cx)).await;
+    }
+
+    fn schedule(&self) {
+        let mut wheel = self.timers.wheel.borrow_mut();
+        if wheel.is_unused() {
+            wheel.cursor = wheel.cursor.max(self.timers.clock.now().0 / TICK);
+        }
+        let tick = wheel.insert(&self.entry);
+        drop(wheel);
+        self.timers.aim(tick);
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        self.clear();
+        self.entry.waker.take();
     }
 }
 
 /// Waits. For control and helpers; the request path uses deadlines.
-pub async fn sleep(_duration: Duration) {
-    todo!()
+pub async fn sleep(duration: Duration) {
+    let timers = Timers::start();
+    let deadline = timers.deadline();
+    deadline.set(timers.clock.now().after(duration));
+    deadline.expired().await;
 }

@@ -1,0 +1,134 @@
+//! A descriptor on this thread's driver, and the watch for its readability.
+//!
+//! monoio's `UnixStream` is its thinnest type over a descriptor (one reference, no cached addresses), and its
+//! operations (poll, send, writev, close) are the same for every kind of socket, so all sockets here are held in
+//! one.
+//!
+//! A *watch* is one `PollAdd` that may stay armed for as long as its owner likes: it holds no buffer, so that
+//! dropping it, or the future that waits on it, loses nothing. It lives in a box that is made once per connection
+//! and re-armed in place.
+
+#![expect(
+    unsafe_code,
+    reason = "the shared cell of the runtime's split halves, and borrowing their descriptor"
+)]
+
+use std::cell::{Cell, UnsafeCell};
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use monoio::io::OwnedWriteHalf;
+use monoio::net::UnixStream;
+use pin_project_lite::pin_project;
+
+thread_local! {
+    /// Whether this thread's driver is epoll; set by the runtime before anything runs.
+    static EPOLL: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Says which driver this thread has.
+pub(super) fn set_epoll(epoll: bool) {
+    EPOLL.set(epoll);
+}
+
+/// Whether this thread's driver is epoll. Its descriptors must be non-blocking; those of the ring must not be,
+/// because the ring answers EAGAIN on them where it should wait.
+pub(super) fn is_epoll() -> bool {
+    EPOLL.get()
+}
+
+/// A descriptor that belongs to this thread's driver. Closed once the last clone, the last watch and what is in
+/// flight are gone.
+#[derive(Clone)]
+pub(super) struct Socket(Rc<UnsafeCell<UnixStream>>);
+
+impl Socket {
+    /// Gives a descriptor (non-blocking exactly when [`is_epoll`]) to this thread's driver.
+    pub(super) fn new(fd: OwnedFd) -> io::Result<Self> {
+        let stream = UnixStream::from_std(std::os::unix::net::UnixStream::from(fd))?;
+        Ok(Self(Rc::new(UnsafeCell::new(stream))))
+    }
+
+    /// A half for the runtime's write operations.
+    pub(super) fn write_half(&self) -> OwnedWriteHalf<UnixStream> {
+        OwnedWriteHalf(Rc::clone(&self.0))
+    }
+
+    fn stream(&self) -> &UnixStream {
+        // SAFETY: the cell never leaves this thread, and the only `&mut` made from it are those of
+        // `OwnedWriteHalf`, which touch the shared descriptor only through `&self` methods while they build an
+        // operation; no reference is used across such a call.
+        unsafe { &*self.0.get() }
+    }
+
+    /// Waits for readability, once.
+    async fn readable(self) -> io::Result<()> {
+        self.stream().readable(false).await
+    }
+
+    /// Waits for room to send, once.
+    pub(super) async fn writable(&self) -> io::Result<()> {
+        self.stream().writable(false).await
+    }
+
+    /// A watch for readability, not armed yet.
+    pub(super) fn watch(&self) -> Watch {
+        let socket = self.clone();
+        Watch(Box::pin(Slot { make: move || socket.clone().readable(), armed: None }))
+    }
+}
+
+impl std::fmt::Debug for Socket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Socket({})", self.stream().as_raw_fd())
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        let fd = self.stream().as_raw_fd();
+        // SAFETY: the stream owns the descriptor, is never taken out of the cell, and outlives the borrow of
+        // `self`.
+        unsafe { BorrowedFd::borrow_raw(fd) }
+    }
+}
+
+pin_project! {
+    struct Slot<M, F> {
+        make: M,
+        #[pin]
+        armed: Option<F>,
+    }
+}
+
+trait Arm {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+impl<M: FnMut() -> F, F: Future<Output = io::Result<()>>> Arm for Slot<M, F> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut slot = self.project();
+        if slot.armed.is_none() {
+            let future = (slot.make)();
+            slot.armed.set(Some(future));
+        }
+        let Some(future) = slot.armed.as_mut().as_pin_mut() else { return Poll::Pending };
+        let result = ready!(future.poll(cx));
+        slot.armed.set(None);
+        Poll::Ready(result)
+    }
+}
+
+/// A re-armable wait for readability.
+pub(super) struct Watch(Pin<Box<dyn Arm>>);
+
+impl Watch {
+    /// Arms the watch if it is not armed, and takes note of who waits. Ready once per arming.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.as_mut().poll(cx)
+    }
+}

@@ -1,0 +1,168 @@
+//! Streams over the real drivers: what is lost, what is late, what is left behind.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test says what it expects by failing"
+)]
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringway_config::snapshot::{Address, Driver};
+use ringway_core::clock::Clock;
+use ringway_core::net::{
+    Acceptor, Buffers, NetError, Reader, Sharing, SocketAddress, Timers, Writer, bind, connect, run, sleep,
+};
+
+const DRIVERS: [Driver; 2] = [Driver::IoUring, Driver::Epoll];
+
+fn listen() -> (Acceptor, SocketAddr) {
+    let address = Address::Socket("127.0.0.1:0".parse().unwrap());
+    let bound = bind(&address, 1, Sharing::Refuse).unwrap().pop().unwrap();
+    let local = bound.local().unwrap();
+    (bound.seat().unwrap(), local)
+}
+
+/// A std client and our end of it.
+async fn pair(buffers: &Rc<Buffers>) -> (TcpStream, Reader, Writer) {
+    let (mut acceptor, address) = listen();
+    let client = TcpStream::connect(address).unwrap();
+    let (reader, writer) = acceptor.accept().await.unwrap().split(buffers);
+    (client, reader, writer)
+}
+
+fn on_both<F: Future>(test: impl Fn() -> F) {
+    for driver in DRIVERS {
+        run(driver, |_| test()).unwrap();
+    }
+}
+
+#[test]
+fn bytes_come_back_and_the_end_is_seen() {
+    on_both(|| async {
+        let buffers = Buffers::new();
+        let timers = Timers::start();
+        let deadline = timers.deadline();
+        let (mut client, mut reader, mut writer) = pair(&buffers).await;
+        client.write_all(b"ping").unwrap();
+        let got = reader.recv(&deadline).await.unwrap().unwrap();
+        assert_eq!(got.filled(), b"ping");
+        let back = writer.send(got, &deadline).await.unwrap();
+        assert!(back.is_empty());
+        let mut four = [0; 4];
+        client.read_exact(&mut four).unwrap();
+        assert_eq!(&four, b"ping");
+        client.shutdown(Shutdown::Write).unwrap();
+        assert!(reader.recv(&deadline).await.unwrap().is_none());
+        writer.finish();
+        assert_eq!(client.read(&mut four).unwrap(), 0);
+    });
+}
+
+#[test]
+fn two_buffers_arrive_in_order_whatever_their_sizes() {
+    on_both(|| async {
+        let buffers = Buffers::new();
+        let deadline = Timers::start().deadline();
+        for (first, second) in [(0, 0), (10, 0), (0, 10), (10, 100), (10, 300_000), (3_000_000, 3_000_000)] {
+            let (mut client, _reader, mut writer) = pair(&buffers).await;
+            let received = std::thread::Builder::new()
+                .spawn(move || {
+                    let mut all = Vec::new();
+                    client.read_to_end(&mut all).unwrap();
+                    all
+                })
+                .unwrap();
+            let mut one = buffers.take(first);
+            one.append().extend((0..first).map(|i| i as u8));
+            let mut two = buffers.take(second);
+            two.append().extend((0..second).map(|i| (i % 251) as u8));
+            let mut expected = one.filled().to_vec();
+            expected.extend_from_slice(two.filled());
+            let (one, two) = writer.send_two(one, two, &deadline).await.unwrap();
+            assert!(one.is_empty() && two.is_empty());
+            writer.finish();
+            assert!(received.join().unwrap() == expected, "{first} and {second}");
+        }
+    });
+}
+
+#[test]
+fn a_recv_that_a_deadline_ends_loses_no_byte() {
+    on_both(|| async {
+        let buffers = Buffers::new();
+        let clock = Clock::new();
+        let deadline = Timers::start().deadline();
+        let (mut client, mut reader, _writer) = pair(&buffers).await;
+        let rounds = 2_000_u32;
+        let sender = std::thread::Builder::new()
+            .spawn(move || {
+                client.set_nodelay(true).unwrap();
+                for round in 0..rounds {
+                    client.write_all(&round.to_be_bytes()).unwrap();
+                    if round % 3 == 0 {
+                        std::thread::yield_now();
+                    }
+                }
+            })
+            .unwrap();
+        let (mut all, mut timeouts) = (Vec::new(), 0);
+        loop {
+            deadline.set(clock.now());
+            // Every await is cut: by the deadline, or by dropping the future after one poll.
+            let cut = {
+                let mut receiving = std::pin::pin!(reader.recv(&deadline));
+                std::future::poll_fn(|cx| match receiving.as_mut().poll(cx) {
+                    std::task::Poll::Ready(result) => std::task::Poll::Ready(Some(result)),
+                    std::task::Poll::Pending => std::task::Poll::Ready(None),
+                })
+                .await
+            };
+            match cut {
+                Some(Ok(Some(buffer))) => all.extend_from_slice(buffer.filled()),
+                Some(Ok(None)) => break,
+                Some(Err(NetError::TimedOut)) => timeouts += 1,
+                Some(Err(error)) => panic!("{error}"),
+                None => match reader.recv(&deadline).await {
+                    Ok(Some(buffer)) => all.extend_from_slice(buffer.filled()),
+                    Ok(None) => break,
+                    Err(NetError::TimedOut) => timeouts += 1,
+                    Err(error) => panic!("{error}"),
+                },
+            }
+        }
+        sender.join().unwrap();
+        let expected: Vec<u8> = (0..rounds).flat_map(u32::to_be_bytes).collect();
+        assert!(all == expected, "{} of {} bytes, {timeouts} timeouts", all.len(), expected.len());
+    });
+}
+
+#[test]
+fn connect_reaches_a_listener_and_tells_of_a_refusal() {
+    on_both(|| async {
+        let buffers = Buffers::new();
+        let deadline = Timers::start().deadline();
+        let (mut acceptor, address) = listen();
+        let stream = connect(&SocketAddress::Tcp(address), &deadline).await.unwrap();
+        assert_eq!(stream.peer(), ringway_core::net::Peer::Socket(address));
+        let local = stream.local();
+        let (_reader, mut writer) = stream.split(&buffers);
+        let theirs = acceptor.accept().await.unwrap();
+        assert_eq!(local.map(ringway_core::net::Peer::Socket), Some(theirs.peer()));
+        let (mut reader, _) = theirs.split(&buffers);
+        let mut hello = buffers.take(5);
+        hello.append().extend_from_slice(b"hello");
+        writer.send(hello, &deadline).await.unwrap();
+        assert_eq!(reader.recv(&deadline).await.unwrap().unwrap().filled(), b"hello");
+        drop(acceptor);
+        sleep(Duration::from_millis(1)).await;
+        let error = connect(&SocketAddress::Tcp(address), &deadline).await.unwrap_err();
+        assert!(
+            matches!(&error, NetError::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused),
+            "{error}"
+        );
+    });
+}
