@@ -1,5 +1,7 @@
 //! What went wrong in an exchange: what, whose side, and whether it may be tried again.
 
+use ringway_http::{BodyError, HeadError};
+
 /// Whose fault it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -18,6 +20,171 @@ pub enum Retry {
     Never,
     /// Yes: nothing of the request can have been acted upon.
     Safe,
-    /// If the connection was reused and the request may be sent twice.
-    IfReused,
+    /// If the request may be sent twice: it may have been acted upon.
+    IfIdempotent,
+}
+
+/// What went wrong. The words, statuses and sides are in one table: [`Fault::describe`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The request head was refused.
+    Head(HeadError),
+    /// The request body was refused.
+    RequestBody(BodyError),
+    /// CONNECT, which a gateway does not serve.
+    Connect,
+    /// The request passed this gateway too often.
+    Loop,
+    /// No route matches.
+    NoRoute,
+    /// A route matches in all but the method.
+    Method,
+    /// A request body over `max_body`.
+    BodyTooLarge,
+    /// The head did not come in time.
+    HeaderTimeout,
+    /// The request body made no progress.
+    BodyTimeout,
+    /// The request body came slower than `min_rate`.
+    BodyTooSlow,
+    /// The client closed before its request was answered.
+    ClientClosed,
+    /// The client's connection failed.
+    ClientReset,
+    /// The client took no bytes of the response for `body_timeout`.
+    ClientStalled,
+    /// The drain's deadline cut the exchange.
+    DrainCut,
+    /// No endpoint of the upstream is healthy.
+    NoEndpoint,
+    /// The endpoint refused the connection.
+    ConnectRefused,
+    /// Connecting took longer than `connect_timeout`.
+    ConnectTimeout,
+    /// Connecting failed otherwise.
+    ConnectFailed,
+    /// The connection broke before a response head.
+    ResetBeforeHead,
+    /// The response head was refused.
+    BadResponse(HeadError),
+    /// Too many interim responses.
+    TooManyInterim,
+    /// The route's `timeout` passed before the response head.
+    UpstreamTimeout,
+    /// The route's `timeout` passed within the body.
+    UpstreamBodyTimeout,
+    /// The upstream's body was malformed or ended early.
+    UpstreamBody(BodyError),
+    /// A protocol switch that was not asked for.
+    UnaskedUpgrade,
+    /// A file that is not there, or may not be shown.
+    NoFile,
+    /// A file that could not be read.
+    FileError,
+    /// The method does not suit static files.
+    FileMethod,
+    /// The range cannot be satisfied.
+    FileRange,
+}
+
+/// A fault's row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Description {
+    /// The status of the gateway's answer; 0: the connection ends without one.
+    pub status: u16,
+    /// The reason word.
+    pub reason: &'static str,
+    /// A sentence for people.
+    pub message: &'static str,
+    /// Whose fault.
+    pub side: Side,
+    /// Whether it may be tried again.
+    pub retry: Retry,
+}
+
+impl Fault {
+    /// The one table of what the gateway says about a fault.
+    pub fn describe(self) -> Description {
+        use Retry::{IfIdempotent, Never, Safe};
+        use Side::{Downstream, Local, Upstream};
+        let (status, reason, message, side, retry) = match self {
+            Self::Head(error) => {
+                (error.status(), error.reason(), head_message(error.status()), Downstream, Never)
+            }
+            Self::RequestBody(error) => {
+                (error.status(), error.reason(), "Malformed request body", Downstream, Never)
+            }
+            Self::Connect => (405, "request.connect", "CONNECT is not served here", Downstream, Never),
+            Self::Loop => {
+                (508, "request.loop", "The request passed this gateway too often", Downstream, Never)
+            }
+            Self::NoRoute => (404, "route.not_found", "Not found", Downstream, Never),
+            Self::Method => (405, "route.method", "Method not allowed", Downstream, Never),
+            Self::BodyTooLarge => (413, "limit.body", "Request body too large", Downstream, Never),
+            Self::HeaderTimeout => {
+                (408, "limit.header_timeout", "The request came too slowly", Downstream, Never)
+            }
+            Self::BodyTimeout => {
+                (408, "limit.body_timeout", "The request body came too slowly", Downstream, Never)
+            }
+            Self::BodyTooSlow => {
+                (408, "limit.min_rate", "The request body came too slowly", Downstream, Never)
+            }
+            Self::ClientClosed => (0, "client.closed", "The client closed", Downstream, Never),
+            Self::ClientReset => (0, "client.reset", "The client's connection failed", Downstream, Never),
+            Self::ClientStalled => (0, "client.stalled", "The client took no bytes", Downstream, Never),
+            Self::DrainCut => (0, "drain.cut", "The gateway is stopping", Local, Never),
+            Self::NoEndpoint => (503, "upstream.unavailable", "Service unavailable", Upstream, Never),
+            Self::ConnectRefused => {
+                (502, "upstream.connect.refused", "Upstream refused the connection", Upstream, Safe)
+            }
+            Self::ConnectTimeout => {
+                (504, "upstream.connect.timeout", "Upstream did not accept in time", Upstream, Safe)
+            }
+            Self::ConnectFailed => {
+                (502, "upstream.connect.failed", "Upstream cannot be reached", Upstream, Safe)
+            }
+            Self::ResetBeforeHead => (
+                502,
+                "upstream.reset.before_headers",
+                "Upstream closed before it answered",
+                Upstream,
+                IfIdempotent,
+            ),
+            Self::BadResponse(_) => {
+                (502, "upstream.bad_response", "Upstream's answer is malformed", Upstream, Never)
+            }
+            Self::TooManyInterim => {
+                (502, "upstream.interim", "Upstream sent too many interim answers", Upstream, Never)
+            }
+            Self::UpstreamTimeout => {
+                (504, "upstream.timeout", "Upstream did not answer in time", Upstream, Never)
+            }
+            Self::UpstreamBodyTimeout => {
+                (504, "upstream.timeout.body", "Upstream did not finish in time", Upstream, Never)
+            }
+            Self::UpstreamBody(_) => {
+                (502, "upstream.truncated", "Upstream's answer ended early", Upstream, Never)
+            }
+            Self::UnaskedUpgrade => {
+                (502, "upstream.upgrade", "Upstream switched protocols unasked", Upstream, Never)
+            }
+            Self::NoFile => (404, "static.not_found", "Not found", Downstream, Never),
+            Self::FileError => (500, "static.error", "The file cannot be read", Local, Never),
+            Self::FileMethod => (405, "static.method", "Method not allowed", Downstream, Never),
+            Self::FileRange => (416, "static.range", "Range not satisfiable", Downstream, Never),
+        };
+        Description { status, reason, message, side, retry }
+    }
+}
+
+fn head_message(status: u16) -> &'static str {
+    match status {
+        414 => "Request target too long",
+        417 => "Expectation not supported",
+        431 => "Request head too large",
+        501 => "Transfer coding not supported",
+        505 => "HTTP version not supported",
+        _ => "Malformed request",
+    }
 }

@@ -1,1 +1,149 @@
-//! Under construction.
+//! Client connections: from the accept to the close.
+
+pub(crate) mod forwarded;
+mod h1;
+mod linger;
+pub mod proxy_protocol;
+
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::task::Poll;
+
+use crate::clock::Moment;
+use crate::net::{self, Buffer, Peer, Reader, Stream, Writer};
+use crate::shard::Count;
+use crate::worker::cap::Permit;
+use crate::worker::{Entry, ListenerSeat, Local, Registry, Stay};
+
+/// One client connection.
+pub(crate) struct Connection {
+    /// Receives requests.
+    pub(crate) reader: Reader,
+    /// Sends responses.
+    pub(crate) writer: Writer,
+    /// Received and not yet used.
+    pub(crate) input: Buffer,
+    /// Its entry in the registry: the deadline of its reads, and whether it is between requests.
+    pub(crate) stay: Stay,
+    /// The address that connected, or that a PROXY header named.
+    pub(crate) peer_ip: IpAddr,
+    /// Whether that address is a trusted proxy's.
+    pub(crate) trusted: bool,
+    /// Requests begun.
+    pub(crate) served: u64,
+    /// When it was accepted.
+    pub(crate) accepted: Moment,
+    _permit: Permit,
+}
+
+impl Connection {
+    /// Moves the deadline of waits on the client. A cut connection's stays in the past.
+    pub(crate) fn set_deadline(&self, local: &Local, at: Moment) {
+        self.stay.entry.deadline.set(if local.cut.get() { Moment(0) } else { at });
+    }
+}
+
+/// What becomes of a connection after an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum After {
+    /// The next request may come.
+    KeepAlive,
+    /// Close once the client has had the chance to read what was sent.
+    Linger,
+    /// Close now.
+    Close,
+    /// Close such that the client sees an error.
+    Reset,
+}
+
+/// Spawns the task of an accepted connection.
+pub(crate) fn spawn(
+    local: &Rc<Local>,
+    listener: &Rc<ListenerSeat>,
+    stream: Stream,
+    ip: IpAddr,
+    permit: Permit,
+) {
+    let local = Rc::clone(local);
+    let unix = matches!(stream.peer(), Peer::Unix);
+    let entry = Entry {
+        deadline: local.timers.deadline(),
+        idle: std::cell::Cell::new(true),
+        listener: Rc::clone(listener),
+    };
+    let (reader, writer) = stream.split(&local.buffers);
+    let trusted = unix || local.plan().snapshot.server.trusts(ip);
+    let connection = Connection {
+        reader,
+        writer,
+        input: Buffer::empty(),
+        stay: Registry::enter(&local, entry),
+        peer_ip: ip,
+        trusted,
+        served: 0,
+        accepted: local.now(),
+        _permit: permit,
+    };
+    net::spawn(async move {
+        local.counts.add(Count::ConnectionsActive, 1);
+        serve(&local, connection).await;
+        local.counts.sub(Count::ConnectionsActive, 1);
+    });
+}
+
+/// How a wait for the next request ended.
+enum Idle {
+    /// Bytes can be read.
+    Readable,
+    /// The client is gone, the time is over, or the gateway wants the connection closed.
+    Over,
+}
+
+async fn serve(local: &Rc<Local>, mut connection: Connection) {
+    let Some(limits) = connection.stay.entry.listener.with_spec(|spec| spec.limits.clone()) else { return };
+    if connection.stay.entry.listener.with_spec(|spec| spec.proxy_protocol).unwrap_or_default() {
+        let header = Box::pin(h1::proxy_header(local, &mut connection, &limits));
+        if header.await.is_none() {
+            local.counts.add(Count::ProxyHeaderRefused, 1);
+            return;
+        }
+    }
+    // A connection that never sends a byte is held to the header timeout, later waits to the idle timeout.
+    let mut wait_until = connection.accepted.after(limits.header_timeout);
+    loop {
+        if connection.input.is_empty() {
+            if let Idle::Over = idle(local, &mut connection, wait_until).await {
+                return;
+            }
+        }
+        // The large future lives only while there is something to do; see `h1::busy`.
+        let (after, since) = Box::pin(h1::busy(local, &mut connection)).await;
+        match after {
+            After::KeepAlive => wait_until = since.after(limits.idle_timeout),
+            After::Linger => return Box::pin(linger::linger(local, connection)).await,
+            After::Close => return,
+            After::Reset => return connection.writer.reset_on_close(),
+        }
+    }
+}
+
+/// Waits for a byte; holds no buffer.
+async fn idle(local: &Local, connection: &mut Connection, until: Moment) -> Idle {
+    connection.stay.entry.idle.set(true);
+    connection.set_deadline(local, until);
+    let entry = Rc::clone(&connection.stay.entry);
+    let closing = !local.ready.get() && connection.served > 0 || entry.listener.is_closing();
+    let outcome = poll_fn(|cx| {
+        if connection.reader.poll_readable(cx).is_ready() {
+            return Poll::Ready(Idle::Readable);
+        }
+        if closing {
+            return Poll::Ready(Idle::Over);
+        }
+        entry.deadline.poll_expired(cx).map(|()| Idle::Over)
+    })
+    .await;
+    entry.idle.set(false);
+    outcome
+}

@@ -175,6 +175,18 @@ impl Reader {
         self.poll_readable(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
+    /// How many bytes can be taken, one at most, while they stay where they are; 0 is the end. Only after
+    /// `poll_readable` was ready.
+    pub fn peek(&mut self) -> io::Result<usize> {
+        let mut byte = [0_u8; 1];
+        match rustix::net::recv(&self.socket, &mut byte, RecvFlags::DONTWAIT | RecvFlags::PEEK) {
+            Ok((_, received)) => Ok(received),
+            // Nobody has left, then.
+            Err(error) if would_block(error) => Ok(1),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// One receive that does not wait; `None` when nothing is there.
     fn take_now(&mut self) -> Option<Result<Option<Buffer>, NetError>> {
         if self.state == Readiness::Failed {

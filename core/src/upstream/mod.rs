@@ -1,1 +1,86 @@
-//! Under construction.
+//! Upstreams as one worker sees them: members, their pools, and whose turn it is.
+
+mod balancer;
+mod connection;
+mod pool;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ringway_config::snapshot::{Snapshot, UpstreamId};
+
+use crate::worker::inbox::Member;
+pub(crate) use balancer::Turn;
+pub(crate) use connection::{Checkout, Origin, Reusable};
+pub(crate) use pool::{Pool, Pools};
+
+/// One member on this worker: where it is, its pool, and its standing in the round.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    /// What control said of it.
+    pub(crate) member: Member,
+    /// Its connections.
+    pub(crate) pool: Rc<Pool>,
+    /// Its standing in the round.
+    turn: Turn,
+}
+
+/// A named service on this worker. Lives as long as a plan; its pools outlive it.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    snapshot: Arc<Snapshot>,
+    id: UpstreamId,
+    seats: RefCell<Vec<Rc<Seat>>>,
+}
+
+impl Upstream {
+    /// Seats an upstream of a snapshot with its members, whose pools are found by address.
+    pub(crate) fn seat(
+        snapshot: &Arc<Snapshot>,
+        id: UpstreamId,
+        members: &[Member],
+        pools: &Pools,
+    ) -> Option<Self> {
+        snapshot.upstreams.get(id.0 as usize)?;
+        let upstream = Self { snapshot: Arc::clone(snapshot), id, seats: RefCell::default() };
+        upstream.set_members(members, pools);
+        Some(upstream)
+    }
+
+    /// Replaces the members. Pools go on by address, standings by endpoint and address.
+    pub(crate) fn set_members(&self, members: &[Member], pools: &Pools) {
+        let Some(spec) = self.spec() else { return };
+        let old = std::mem::take(&mut *self.seats.borrow_mut());
+        let seats = members.iter().map(|member| {
+            let before = old.iter().find(|seat| {
+                seat.member.address == member.address && seat.member.endpoint == member.endpoint
+            });
+            let pool = pools.pool(&spec.name, member, spec.keepalive, spec.keepalive_timeout);
+            let turn = before.map_or_else(Turn::default, |seat| seat.turn.clone());
+            Rc::new(Seat { member: member.clone(), pool, turn })
+        });
+        *self.seats.borrow_mut() = seats.collect();
+    }
+
+    /// What the file says of it.
+    pub(crate) fn spec(&self) -> Option<&ringway_config::snapshot::Upstream> {
+        self.snapshot.upstreams.get(self.id.0 as usize)
+    }
+
+    /// Whose turn it is among the healthy members that were not tried yet (then among all healthy ones). `None`: none is healthy.
+    pub(crate) fn pick(&self, tried: &[Rc<Seat>]) -> Option<Rc<Seat>> {
+        let seats = self.seats.borrow();
+        let fresh = balancer::pick(&seats, |seat| {
+            seat.member.healthy && !tried.iter().any(|other| other.member.address == seat.member.address)
+        });
+        fresh.or_else(|| {
+            if tried.is_empty() { None } else { balancer::pick(&seats, |seat| seat.member.healthy) }
+        })
+    }
+
+    /// Whether any member is healthy.
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.seats.borrow().iter().any(|seat| seat.member.healthy)
+    }
+}

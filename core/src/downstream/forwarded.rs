@@ -1,0 +1,118 @@
+//! Who the client is, and what the upstream is told about it: `X-Forwarded-*`, `X-Real-IP`, `X-Request-ID`, `Via`, `Forwarded`.
+//!
+//! What a peer says about others is believed only when the peer is a trusted proxy; otherwise it is replaced.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use ringway_config::snapshot::Server;
+use ringway_filters::{Facts, Scheme};
+use ringway_http::{Fields, Known, RequestHead};
+
+/// Our name in `Via` (RFC 9110, 7.6.3).
+const VIA: &[u8] = b"1.1 ringway";
+const VIA_NAME: &str = "ringway";
+/// A request that passed this gateway more often is a loop.
+pub(crate) const VIA_HOPS_MAX: usize = 8;
+/// A longer `X-Request-ID` of a trusted peer is replaced.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// The client's address: the peer's, or, behind trusted proxies, the last address of `X-Forwarded-For` that is not a trusted proxy's.
+pub(crate) fn client_ip(fields: &Fields, peer: IpAddr, trusted: bool, server: &Server) -> IpAddr {
+    if !trusted || !fields.has(Known::XForwardedFor) {
+        return peer;
+    }
+    let mut client = peer;
+    let mut lines = [&b""[..]; 16];
+    let mut count = 0;
+    for (slot, line) in lines.iter_mut().zip(fields.known_all(Known::XForwardedFor)) {
+        *slot = line;
+        count += 1;
+    }
+    for line in lines.iter().take(count).rev() {
+        for entry in line.rsplit(|&byte| byte == b',') {
+            // What cannot be read cannot be believed, nor can anything to the left of it.
+            let Some(ip) = parse_entry(entry) else { return client };
+            client = ip;
+            if !server.trusts(ip) {
+                return client;
+            }
+        }
+    }
+    client
+}
+
+/// `203.0.113.7`, `203.0.113.7:4711`, `2001:db8::1` or `[2001:db8::1]:4711`.
+fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(entry).ok()?.trim();
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Some(ip.to_canonical());
+    }
+    text.parse::<std::net::SocketAddr>().ok().map(|address| address.ip().to_canonical())
+}
+
+/// The scheme that the client used: what a trusted proxy says, or our own listener's.
+pub(crate) fn scheme(fields: &Fields, trusted: bool, own: Scheme) -> Scheme {
+    match fields.known(Known::XForwardedProto) {
+        Some(value) if trusted && value.eq_ignore_ascii_case(b"https") => Scheme::Https,
+        Some(value) if trusted && value.eq_ignore_ascii_case(b"http") => Scheme::Http,
+        _ => own,
+    }
+}
+
+/// Whether a peer's request id may be kept.
+pub(crate) fn acceptable_request_id(value: &[u8]) -> Option<&str> {
+    let fits =
+        !value.is_empty() && value.len() <= REQUEST_ID_BYTES_MAX && value.iter().all(u8::is_ascii_graphic);
+    if fits { std::str::from_utf8(value).ok() } else { None }
+}
+
+/// How often the request passed this gateway already.
+pub(crate) fn via_hops(fields: &Fields) -> usize {
+    if !fields.has(Known::Via) {
+        return 0;
+    }
+    fields
+        .known_all(Known::Via)
+        .flat_map(|line| line.split(|&byte| byte == b','))
+        .filter(|hop| {
+            let mut words = hop.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+            words.nth(1).is_some_and(|name| name.eq_ignore_ascii_case(VIA_NAME.as_bytes()))
+        })
+        .count()
+}
+
+/// Sets what the upstream is told. `text` is scratch. Values here are always valid, so a refusal of one cannot happen.
+pub(crate) fn apply(head: &mut RequestHead, facts: &Facts, peer: IpAddr, trusted: bool, text: &mut String) {
+    text.clear();
+    if trusted {
+        for line in head.fields.known_all(Known::XForwardedFor) {
+            if let Ok(line) = std::str::from_utf8(line) {
+                text.push_str(line);
+                text.push_str(", ");
+            }
+        }
+    } else {
+        for name in ["X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Server"] {
+            head.fields.remove(name);
+        }
+        head.fields.remove_known(Known::Forwarded);
+    }
+    let _ = write!(text, "{peer}");
+    let _ = head.fields.set("X-Forwarded-For", text.as_bytes());
+    if !trusted || !head.fields.has(Known::XForwardedHost) {
+        text.clear();
+        text.push_str(head.authority());
+        if text.is_empty() {
+            head.fields.remove_known(Known::XForwardedHost);
+        } else {
+            let _ = head.fields.set("X-Forwarded-Host", text.as_bytes());
+        }
+    }
+    let _ = head.fields.set("X-Forwarded-Proto", facts.scheme.as_str().as_bytes());
+    text.clear();
+    let _ = write!(text, "{}", facts.client_ip);
+    let _ = head.fields.set("X-Real-IP", text.as_bytes());
+    let _ = head.fields.set("X-Request-ID", facts.request_id.as_bytes());
+    let _ = head.fields.push("Via", VIA);
+}

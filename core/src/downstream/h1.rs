@@ -1,0 +1,126 @@
+//! HTTP/1.1 towards the client: one exchange after the other, as long as they come.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringway_config::snapshot::Limits;
+use ringway_http::HeadError;
+use ringway_http::h1::HeadReader;
+
+use super::proxy_protocol::{self, Proxied};
+use super::{After, Connection};
+use crate::clock::Moment;
+use crate::error::Fault;
+use crate::exchange::{self, Opening};
+use crate::net::NetError;
+use crate::worker::{Local, Scratch};
+
+/// A connection that rests longer than this gives its future and its memory back; a busy one allocates nothing.
+const REST: Duration = Duration::from_secs(1);
+
+/// Serves exchanges until the connection ends or rests. Also says when the last one ended.
+pub(super) async fn busy(local: &Rc<Local>, connection: &mut Connection) -> (After, Moment) {
+    let mut began = None;
+    loop {
+        let mut scratch = local.scratches.take(&local.timers);
+        let after = one(local, connection, &mut scratch, began.take()).await;
+        local.scratches.give(scratch);
+        let now = local.now();
+        if after != After::KeepAlive {
+            return (after, now);
+        }
+        if local.cut.get() {
+            return (After::Close, now);
+        }
+        if !connection.input.is_empty() {
+            continue;
+        }
+        match super::idle(local, connection, now.after(REST)).await {
+            super::Idle::Readable => began = Some(local.now()),
+            super::Idle::Over => return (After::KeepAlive, now),
+        }
+    }
+}
+
+/// One exchange, from its first byte.
+async fn one(
+    local: &Rc<Local>,
+    connection: &mut Connection,
+    scratch: &mut Scratch,
+    began: Option<Moment>,
+) -> After {
+    let (plan, listener) = connection.stay.entry.listener.place();
+    let Some(spec) = plan.snapshot.listeners.get(listener.0 as usize) else { return After::Close };
+    let began = began.unwrap_or_else(|| local.now());
+    // The first request's time runs from the accept: a client that sends nothing must not live longer for it.
+    let limit_from = if connection.served == 0 { connection.accepted } else { began };
+    connection.set_deadline(local, limit_from.after(spec.limits.header_timeout));
+    let head = match read_head(connection, &spec.limits, scratch).await {
+        Head::Complete => Ok(()),
+        Head::Refused(fault) => Err(fault),
+        Head::Gone => return After::Close,
+    };
+    connection.served += 1;
+    let opening = Opening { plan: Rc::clone(&plan), listener, began };
+    match head {
+        Ok(()) => exchange::run(local, connection, scratch, opening).await,
+        Err(fault) => exchange::refuse(local, connection, scratch, opening, fault).await,
+    }
+}
+
+enum Head {
+    Complete,
+    Refused(Fault),
+    /// The client left before a whole head: nobody is there to answer.
+    Gone,
+}
+
+async fn read_head(connection: &mut Connection, limits: &Limits, scratch: &mut Scratch) -> Head {
+    let mut reader = HeadReader::new();
+    loop {
+        if !connection.input.is_empty() {
+            match reader.request(connection.input.filled(), &limits.head, &mut scratch.request) {
+                Ok(Some(consumed)) => {
+                    connection.input.consume(consumed);
+                    return Head::Complete;
+                }
+                Ok(None) => {}
+                Err(error) => return Head::Refused(refusal(error)),
+            }
+        }
+        match connection.reader.recv(&connection.stay.entry.deadline).await {
+            Ok(Some(more)) => connection.input.absorb(more),
+            Ok(None) | Err(NetError::Io(_)) => return Head::Gone,
+            Err(NetError::TimedOut) if connection.input.is_empty() => return Head::Gone,
+            Err(NetError::TimedOut) => return Head::Refused(Fault::HeaderTimeout),
+        }
+    }
+}
+
+fn refusal(error: HeadError) -> Fault {
+    Fault::Head(error)
+}
+
+/// Reads the PROXY header that the listener demands. `None`: it is missing, malformed, late, or from somebody untrusted.
+pub(super) async fn proxy_header(local: &Local, connection: &mut Connection, limits: &Limits) -> Option<()> {
+    if !connection.trusted {
+        return None;
+    }
+    connection.set_deadline(local, connection.accepted.after(limits.header_timeout));
+    loop {
+        match proxy_protocol::parse(connection.input.filled()) {
+            Ok(Some((consumed, proxied))) => {
+                connection.input.consume(consumed);
+                if let Proxied::Addresses { source, .. } = proxied {
+                    connection.peer_ip = source.ip().to_canonical();
+                    connection.trusted = local.plan().snapshot.server.trusts(connection.peer_ip);
+                }
+                return Some(());
+            }
+            Ok(None) => {}
+            Err(_) => return None,
+        }
+        let more = connection.reader.recv(&connection.stay.entry.deadline).await.ok()??;
+        connection.input.absorb(more);
+    }
+}

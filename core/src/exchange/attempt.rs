@@ -1,0 +1,280 @@
+//! One attempt: a connection to one endpoint, the request on it, the response from it.
+
+use std::cell::Cell;
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use ringway_config::snapshot::Route;
+use ringway_http::h1::{self, BodyReader, BodyWriter};
+use ringway_http::{Framing, Method};
+
+use super::body::RequestBody;
+use super::relay::{Pace, Relay, RelayError};
+use super::response::{Outcome, Response};
+use super::{Exchange, Scratch};
+use crate::clock::Moment;
+use crate::downstream::Connection;
+use crate::error::{Fault, Side};
+use crate::net::{Buffer, Buffers, Deadline, NetError, Reader};
+use crate::upstream::{Checkout, Seat};
+use crate::worker::Local;
+
+/// A client that has ended its sending side gets so long for its answer: some only say that their request is whole, most have left.
+const HALF_CLOSED_TIME: Duration = Duration::from_secs(1);
+
+/// What the two directions of an attempt tell each other.
+pub(super) struct Link {
+    /// The request has been sent whole.
+    pub(super) upload_done: Cell<bool>,
+    /// The client has ended its sending side.
+    pub(super) client_left: Cell<bool>,
+    /// The gateway cuts what still runs.
+    cut: Cell<bool>,
+    /// When the attempt began.
+    pub(super) began: Moment,
+    /// Bytes of the request body taken in.
+    bytes_in: Cell<u64>,
+}
+
+impl Link {
+    /// The true reason of a wait that was over: the upstream was late, or somebody else ended it.
+    pub(super) fn why_late(&self, late: Fault) -> Fault {
+        let timeout = matches!(late, Fault::UpstreamTimeout | Fault::UpstreamBodyTimeout);
+        match (timeout, self.cut.get(), self.client_left.get()) {
+            (true, true, _) => Fault::DrainCut,
+            (true, false, true) => Fault::ClientClosed,
+            _ => late,
+        }
+    }
+}
+
+/// What an attempt is given.
+pub(super) struct Attempt<'p> {
+    pub(super) route: &'p Route,
+    pub(super) seat: &'p Rc<Seat>,
+    /// The route's timeout.
+    pub(super) until: Moment,
+    /// The whole body, when it is at hand.
+    pub(super) ready: Option<usize>,
+    /// Whether a status of `retry.on` may be tried again.
+    pub(super) may_try_again: bool,
+}
+
+impl Exchange<'_> {
+    /// Sends the request on a checked-out connection and relays the response.
+    pub(super) async fn attempt(
+        &mut self,
+        attempt: &Attempt<'_>,
+        up: &mut Checkout,
+    ) -> Result<Outcome, Fault> {
+        let framing = match (self.body, attempt.ready) {
+            (RequestBody::Done, _) => self.scratch.request.framing,
+            (RequestBody::Untouched(framing), _) => framing,
+            (RequestBody::Begun, _) => return Err(Fault::ResetBeforeHead),
+        };
+        let framing = if framing == Framing::None && expects_length(self.scratch.request.method) {
+            Framing::Length(0)
+        } else {
+            framing
+        };
+        let out = self.encode_request(attempt, framing);
+        up.deadline.set(attempt.until);
+        up.writer.send(out, &up.deadline).await.map_err(|error| match error {
+            NetError::TimedOut => Fault::UpstreamTimeout,
+            NetError::Io(_) => Fault::ResetBeforeHead,
+        })?;
+        self.record.stages.sent_us = Some(self.record.micros(self.local.now()));
+        let may_persist = self.may_persist();
+        let chain = self.record.route.and_then(|id| self.plan.chain(id)).map(|chain| &**chain);
+        let link = Link {
+            upload_done: Cell::new(attempt.ready.is_some()),
+            client_left: Cell::new(false),
+            cut: Cell::new(false),
+            began: self.local.now(),
+            bytes_in: Cell::new(0),
+        };
+        let Scratch { request, response, facts, chain: state, upgrade, write_deadline, .. } =
+            &mut *self.scratch;
+        let Connection { reader, writer, input, stay, .. } = &mut *self.connection;
+        let response = Response {
+            local: self.local,
+            route: attempt.route,
+            chain,
+            link: &link,
+            reader: &mut up.reader,
+            input: &mut up.input,
+            head_reader: &mut up.head_reader,
+            deadline: &up.deadline,
+            writer,
+            write_deadline,
+            request,
+            head: response,
+            state,
+            facts,
+            upgrade,
+            record: &mut self.record,
+            may_try_again: attempt.may_try_again,
+            may_persist,
+        };
+        let read_deadline = &stay.entry.deadline;
+        let outcome = if attempt.ready.is_some() {
+            let watch = watch_client(self.local, reader, read_deadline, &up.deadline, &link);
+            drive(response.run(), watch).await
+        } else {
+            self.body = RequestBody::Begun;
+            let mut body = BodyReader::new(framing, &attempt.route.limits.head);
+            let mut encoder = BodyWriter::new(framing);
+            let bytes_out = Cell::new(0);
+            let upload = Relay {
+                local: self.local,
+                buffers: &self.local.buffers,
+                reader,
+                input,
+                read_deadline,
+                body: &mut body,
+                writer: &mut up.writer,
+                write_deadline: &up.deadline,
+                encoder: &mut encoder,
+                pace: Pace {
+                    bytes_max: attempt.route.limits.body_bytes_max,
+                    read_timeout: Some(attempt.route.limits.body_timeout),
+                    write_timeout: None,
+                    min_rate: attempt.route.limits.min_rate,
+                },
+                bytes_in: &link.bytes_in,
+                bytes_out: &bytes_out,
+                began: link.began,
+            };
+            drive(response.run(), send_body(upload, &link)).await
+        };
+        self.record.bytes_in += link.bytes_in.get();
+        if attempt.ready.is_none() && link.upload_done.get() {
+            self.body = RequestBody::Done;
+        }
+        outcome
+    }
+
+    /// The request's head, with its body behind it when that is at hand.
+    fn encode_request(&mut self, attempt: &Attempt<'_>, framing: Framing) -> Buffer {
+        let Scratch { request, facts, path, upgrade, .. } = &mut *self.scratch;
+        path.clear();
+        if let Some(upstream) =
+            self.record.upstream.and_then(|id| self.plan.upstream(id)).and_then(|u| u.spec())
+        {
+            path.push_str(&upstream.base_path);
+        }
+        attempt.route.rewrite.apply(request.path(), &facts.params, path);
+        if let Some(query) = request.query() {
+            path.push('?');
+            path.push_str(query);
+        }
+        let authority = match request.authority() {
+            authority if attempt.route.preserve_host && !authority.is_empty() => authority,
+            _ => &attempt.seat.member.host,
+        };
+        let ready = attempt.ready.unwrap_or_default();
+        let mut out = self.local.buffers.take(Buffers::SMALL.max(ready + 4096));
+        let upgrade = (!upgrade.is_empty()).then_some(upgrade.as_slice());
+        h1::write_request(
+            out.append(),
+            request.method_text(),
+            path,
+            authority,
+            &request.fields,
+            framing,
+            upgrade,
+        );
+        if let Some(body) = self.connection.input.filled().get(..ready) {
+            out.append().extend_from_slice(body);
+        }
+        out
+    }
+}
+
+/// Methods whose requests state a length even when there is no body (RFC 9110, 8.6).
+fn expects_length(method: Method) -> bool {
+    matches!(method, Method::Post | Method::Put | Method::Patch)
+}
+
+/// Polls both directions until the response is done. The request's way may end earlier, or be cut by the response's end; a fault of the
+/// client's on it ends the exchange, a fault of the upstream's does not: its answer may already be under way.
+async fn drive(
+    response: impl Future<Output = Result<Outcome, Fault>>,
+    request: impl Future<Output = Result<(), Fault>>,
+) -> Result<Outcome, Fault> {
+    let mut response = pin!(response);
+    let mut request = pin!(request);
+    let mut sending = true;
+    poll_fn(|cx| {
+        if sending && let Poll::Ready(sent) = request.as_mut().poll(cx) {
+            sending = false;
+            if let Err(fault) = sent
+                && fault.describe().side != Side::Upstream
+            {
+                return Poll::Ready(Err(fault));
+            }
+        }
+        response.as_mut().poll(cx)
+    })
+    .await
+}
+
+/// Sends the request's body.
+async fn send_body(mut upload: Relay<'_>, link: &Link) -> Result<(), Fault> {
+    match upload.run(Buffer::empty()).await {
+        Ok(()) => {
+            link.upload_done.set(true);
+            watch_client(upload.local, upload.reader, upload.read_deadline, upload.write_deadline, link).await
+        }
+        Err(error) => Err(match error {
+            RelayError::Read(NetError::TimedOut) if upload.local.cut.get() => Fault::DrainCut,
+            RelayError::Read(NetError::TimedOut) => Fault::BodyTimeout,
+            RelayError::Read(NetError::Io(_)) => Fault::ClientReset,
+            RelayError::Body(ringway_http::BodyError::Truncated) => Fault::ClientClosed,
+            RelayError::Body(error) => Fault::RequestBody(error),
+            RelayError::Write(NetError::TimedOut) => Fault::UpstreamTimeout,
+            RelayError::Write(NetError::Io(_)) => Fault::ResetBeforeHead,
+            RelayError::TooLarge => Fault::BodyTooLarge,
+            RelayError::TooSlow => Fault::BodyTooSlow,
+        }),
+    }
+}
+
+/// Watches the client while its answer is awaited, so that one that leaves stops the upstream's work, and the drain's deadline is heard.
+/// Takes no bytes: what a client sends ahead stays in the kernel until its turn.
+async fn watch_client(
+    local: &Local,
+    reader: &mut Reader,
+    cut: &Deadline,
+    response_deadline: &Deadline,
+    link: &Link,
+) -> Result<(), Fault> {
+    cut.clear();
+    let readable = poll_fn(|cx| {
+        if cut.poll_expired(cx).is_ready() {
+            return Poll::Ready(false);
+        }
+        reader.poll_readable(cx).map(|()| true)
+    })
+    .await;
+    if !readable {
+        link.cut.set(true);
+        return Err(Fault::DrainCut);
+    }
+    match reader.peek() {
+        // The client is ahead with its next request.
+        Ok(n) if n > 0 => {}
+        Ok(_) => {
+            link.client_left.set(true);
+            let at = local.now().after(HALF_CLOSED_TIME);
+            if response_deadline.at().is_none_or(|before| before > at) {
+                response_deadline.set(at);
+            }
+        }
+        Err(_) => return Err(Fault::ClientReset),
+    }
+    pending().await
+}

@@ -1,0 +1,107 @@
+//! How much of a request body has been used, and what to do with a rest that nobody wants.
+
+use ringway_http::Framing;
+use ringway_http::h1::{BodyEvent, BodyReader};
+
+use super::Exchange;
+use crate::downstream::Connection;
+use crate::worker::Local;
+use ringway_config::snapshot::Limits;
+
+/// A rest of at most so many bytes is read and forgotten to keep the connection; behind a larger one the connection is closed.
+const DISCARD_BYTES_MAX: u64 = 64 * 1024;
+
+/// Where a request's body stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RequestBody {
+    /// There is none, or all of it has been used: the next request follows.
+    Done,
+    /// Nothing of it has been used.
+    Untouched(Framing),
+    /// It was being relayed: where it stands is lost with the relay.
+    Begun,
+}
+
+impl RequestBody {
+    pub(super) fn new(framing: Framing) -> Self {
+        match framing {
+            Framing::None | Framing::Length(0) => Self::Done,
+            Framing::Length(_) | Framing::Chunked | Framing::UntilClose => Self::Untouched(framing),
+        }
+    }
+}
+
+/// What can be done about an unwanted rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// Nothing is left.
+    None,
+    /// So few bytes are left that they can be read once the answer is sent.
+    Discard(u64),
+    /// The connection must close.
+    Close,
+}
+
+impl Exchange<'_> {
+    /// The whole body, when all of it has been received with the head and its length was stated: then it can be sent again.
+    pub(super) fn ready_body(&self) -> Option<usize> {
+        match self.body {
+            RequestBody::Done => Some(0),
+            RequestBody::Untouched(Framing::Length(n)) => {
+                usize::try_from(n).ok().filter(|&n| n <= self.connection.input.len())
+            }
+            RequestBody::Untouched(_) | RequestBody::Begun => None,
+        }
+    }
+
+    /// Drops what has been received of an unwanted body, and says what is left of it.
+    pub(super) fn drop_received(&mut self) -> Rest {
+        let framing = match self.body {
+            RequestBody::Done => return Rest::None,
+            RequestBody::Begun => return Rest::Close,
+            RequestBody::Untouched(framing) => framing,
+        };
+        self.body = RequestBody::Begun;
+        let mut reader = BodyReader::new(framing, &ringway_http::Limits::default());
+        loop {
+            let input = &mut self.connection.input;
+            let Ok(step) = reader.step(input.filled()) else { return Rest::Close };
+            input.consume(step.consumed);
+            self.record.bytes_in += step.consumed as u64;
+            match step.event {
+                BodyEvent::Data(_) => {}
+                BodyEvent::End => {
+                    self.body = RequestBody::Done;
+                    return Rest::None;
+                }
+                BodyEvent::More => break,
+            }
+        }
+        // A client that waits for 100 (Continue) may never send its body.
+        if self.scratch.request.expects_continue {
+            return Rest::Close;
+        }
+        match reader.remaining() {
+            Some(n) if n <= DISCARD_BYTES_MAX => Rest::Discard(n),
+            _ => Rest::Close,
+        }
+    }
+}
+
+/// Reads the rest of an unwanted body of stated length. `None`: the connection is of no further use.
+pub(super) async fn discard(
+    local: &Local,
+    connection: &mut Connection,
+    mut left: u64,
+    limits: &Limits,
+) -> Option<()> {
+    while left > 0 {
+        connection.set_deadline(local, local.now().after(limits.body_timeout));
+        let mut more = connection.reader.recv(&connection.stay.entry.deadline).await.ok()??;
+        let taken = more.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        more.consume(taken);
+        left -= taken as u64;
+        connection.input.absorb(more);
+    }
+    Some(())
+}

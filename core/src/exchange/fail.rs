@@ -1,0 +1,160 @@
+//! The one place where a fault becomes an answer: status, body and reason word.
+
+use std::fmt::Write;
+
+use ringway_config::snapshot::{ErrorFormat, Route};
+use ringway_filters::Reply;
+use ringway_http::{Fields, Persistence, Version};
+
+use super::{Exchange, Scratch};
+use crate::downstream::After;
+use crate::error::Fault;
+
+/// What an error's body says.
+struct ErrorText<'a> {
+    status: u16,
+    reason: &'a str,
+    message: &'a str,
+    request_id: &'a str,
+}
+
+impl Exchange<'_> {
+    /// Answers a fault, or, when a response is under way, ends it such that the client sees that it is cut.
+    pub(super) async fn fail(&mut self, fault: Fault) -> After {
+        let described = fault.describe();
+        self.record.fault(fault);
+        if self.record.has_responded() {
+            // An HTTP/1.0 client knows the end by the close alone: only a reset tells it that this is not the end.
+            let by_close = self.scratch.request.version == Version::Http10;
+            return if by_close { After::Reset } else { After::Close };
+        }
+        if described.status == 0 {
+            return After::Close;
+        }
+        self.begin_answer(described.status);
+        if fault == Fault::Method || fault == Fault::Connect || fault == Fault::FileMethod {
+            let allow = match fault {
+                Fault::Method => self.scratch.text.as_str(),
+                Fault::FileMethod => "GET, HEAD",
+                _ => "",
+            };
+            let _ = self.scratch.response.fields.set("Allow", allow.as_bytes());
+        }
+        let persistence = match fault {
+            // What follows a head or a body that was refused, or that is late, cannot be told from it.
+            Fault::Head(_) | Fault::RequestBody(_) | Fault::HeaderTimeout | Fault::BodyTimeout => {
+                Persistence::Close
+            }
+            Fault::BodyTooSlow | Fault::Connect => Persistence::Close,
+            _ => Persistence::KeepAlive,
+        };
+        self.send_error(described.reason, described.message, persistence).await
+    }
+
+    /// Sends a filter's answer.
+    pub(super) async fn reply(&mut self, reply: &Reply) -> After {
+        self.record.reason = Some(reply.reason);
+        self.begin_answer(reply.status);
+        copy_fields(&reply.fields, &mut self.scratch.response.fields);
+        self.send_error(reply.reason, &reply.message, Persistence::KeepAlive).await
+    }
+
+    async fn send_error(&mut self, reason: &str, message: &str, persistence: Persistence) -> After {
+        let plan = std::rc::Rc::clone(&self.plan);
+        let route = self.record.route.and_then(|id| plan.route(id));
+        let format = route.map_or(ErrorFormat::Json, |route: &Route| route.errors);
+        let Scratch { response, facts, .. } = &mut *self.scratch;
+        let text = ErrorText { status: response.status, reason, message, request_id: &facts.request_id };
+        let (content_type, body) = text.body(format);
+        let _ = response.fields.set("Content-Type", content_type.as_bytes());
+        if route.is_some_and(|route| route.reason_header) {
+            let _ = response.fields.set("X-Ringway-Reason", reason.as_bytes());
+        }
+        self.send_answer(body.as_bytes(), persistence).await
+    }
+}
+
+pub(super) fn copy_fields(from: &Fields, to: &mut Fields) {
+    for (name, value) in from.iter() {
+        let _ = to.push(name, value);
+    }
+}
+
+impl ErrorText<'_> {
+    fn body(&self, format: ErrorFormat) -> (&'static str, String) {
+        let mut out = String::with_capacity(160);
+        match format {
+            ErrorFormat::Json => {
+                out.push_str("{\"error\":{\"code\":");
+                quote(self.reason, &mut out);
+                out.push_str(",\"message\":");
+                quote(self.message, &mut out);
+                out.push_str(",\"request_id\":");
+                quote(self.request_id, &mut out);
+                out.push_str("}}\n");
+                ("application/json", out)
+            }
+            ErrorFormat::Text => {
+                let _ = writeln!(out, "{} {}: {}", self.status, self.reason, self.message);
+                ("text/plain; charset=utf-8", out)
+            }
+            ErrorFormat::Problem => {
+                // RFC 9457, 3.
+                out.push_str("{\"type\":\"about:blank\",\"title\":");
+                quote(self.message, &mut out);
+                let _ = write!(out, ",\"status\":{},\"code\":", self.status);
+                quote(self.reason, &mut out);
+                out.push_str(",\"request_id\":");
+                quote(self.request_id, &mut out);
+                out.push_str("}\n");
+                ("application/problem+json", out)
+            }
+        }
+    }
+}
+
+/// Appends a JSON string.
+pub(super) fn quote(text: &str, out: &mut String) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            c if c < ' ' => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_format_says_the_same() {
+        let text = ErrorText {
+            status: 404,
+            reason: "route.not_found",
+            message: "Not \"found\"",
+            request_id: "a\\b",
+        };
+        let cases = [
+            (
+                ErrorFormat::Json,
+                "{\"error\":{\"code\":\"route.not_found\",\"message\":\"Not \\\"found\\\"\",\"request_id\":\"a\\\\b\"}}\n",
+            ),
+            (ErrorFormat::Text, "404 route.not_found: Not \"found\"\n"),
+            (
+                ErrorFormat::Problem,
+                "{\"type\":\"about:blank\",\"title\":\"Not \\\"found\\\"\",\"status\":404,\
+                 \"code\":\"route.not_found\",\"request_id\":\"a\\\\b\"}\n",
+            ),
+        ];
+        for (format, expected) in cases {
+            assert_eq!(text.body(format).1, expected);
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! A body on its way from one connection to another: bytes in, framing taken off, framing put on, bytes out, never further ahead than one
+//! buffer. Whoever waits to write does not read.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringway_http::BodyError;
+use ringway_http::h1::{BodyEvent, BodyReader, BodyWriter};
+
+use crate::clock::Moment;
+use crate::net::{Buffer, Buffers, Deadline, NetError, Reader, Writer};
+use crate::worker::Local;
+
+/// Up to so many bytes are copied behind a head or a chunk size, which saves a send; more are sent from where they are.
+const COPY_BYTES_MAX: usize = 4 * 1024;
+/// `min_rate` is asked for from then on.
+const RATE_GRACE: Duration = Duration::from_secs(10);
+
+/// Why a body did not get through.
+#[derive(Debug)]
+pub(super) enum RelayError {
+    /// Its sender's connection failed or was too slow.
+    Read(NetError),
+    /// It is malformed, or ended early.
+    Body(BodyError),
+    /// Its receiver's connection failed or was too slow.
+    Write(NetError),
+    /// It is longer than allowed.
+    TooLarge,
+    /// It came slower than `min_rate`.
+    TooSlow,
+}
+
+/// What a body is held to. Unset: nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Pace {
+    /// The most bytes.
+    pub(super) bytes_max: Option<u64>,
+    /// Between two reads; moves the read deadline.
+    pub(super) read_timeout: Option<Duration>,
+    /// For each write; moves the write deadline.
+    pub(super) write_timeout: Option<Duration>,
+    /// Bytes per second, after ten seconds.
+    pub(super) min_rate: Option<u64>,
+}
+
+/// One body, one way.
+pub(super) struct Relay<'a> {
+    pub(super) local: &'a Local,
+    pub(super) buffers: &'a Rc<Buffers>,
+    pub(super) reader: &'a mut Reader,
+    pub(super) input: &'a mut Buffer,
+    pub(super) read_deadline: &'a Deadline,
+    pub(super) body: &'a mut BodyReader,
+    pub(super) writer: &'a mut Writer,
+    pub(super) write_deadline: &'a Deadline,
+    pub(super) encoder: &'a mut BodyWriter,
+    pub(super) pace: Pace,
+    /// Bytes of the body taken in.
+    pub(super) bytes_in: &'a Cell<u64>,
+    /// Bytes written, framing and what stood in front included.
+    pub(super) bytes_out: &'a Cell<u64>,
+    /// When it began.
+    pub(super) began: Moment,
+}
+
+impl Relay<'_> {
+    /// Relays to the end. `out` holds what is to be sent in front, such as the head.
+    pub(super) async fn run(&mut self, mut out: Buffer) -> Result<(), RelayError> {
+        loop {
+            out = match self.take_buffered(out).await? {
+                Taken::End => return Ok(()),
+                Taken::More(out) => out,
+            };
+            // What is here goes out before a wait that may be long.
+            out = self.flush(out).await?;
+            drop(std::mem::take(&mut out));
+            self.more().await?;
+        }
+    }
+
+    /// Forwards all that the input holds.
+    async fn take_buffered(&mut self, mut out: Buffer) -> Result<Taken, RelayError> {
+        loop {
+            let step = self.body.step(self.input.filled()).map_err(RelayError::Body)?;
+            match step.event {
+                BodyEvent::Data(range) => out = self.forward(out, range, step.consumed).await?,
+                BodyEvent::More => {
+                    self.input.consume(step.consumed);
+                    return Ok(Taken::More(out));
+                }
+                BodyEvent::End => {
+                    self.input.consume(step.consumed);
+                    room(self.buffers, &mut out, 64);
+                    self.encoder.finish(self.body.trailers(), out.append()).map_err(RelayError::Body)?;
+                    self.flush(out).await?;
+                    return Ok(Taken::End);
+                }
+            }
+        }
+    }
+
+    /// Forwards one run of data, by copying or by handing its buffer over.
+    async fn forward(
+        &mut self,
+        mut out: Buffer,
+        range: std::ops::Range<usize>,
+        consumed: usize,
+    ) -> Result<Buffer, RelayError> {
+        let len = range.len();
+        self.bytes_in.set(self.bytes_in.get() + len as u64);
+        if self.pace.bytes_max.is_some_and(|max| self.bytes_in.get() > max) {
+            return Err(RelayError::TooLarge);
+        }
+        room(self.buffers, &mut out, 64);
+        let rest = self.input.len().saturating_sub(consumed);
+        if len <= COPY_BYTES_MAX || rest > COPY_BYTES_MAX.max(len) {
+            if out.len() + len > Buffers::SMALL && !out.is_empty() {
+                out = self.flush(out).await?;
+            }
+            room(self.buffers, &mut out, len + 64);
+            self.encoder.before_data(len, out.append()).map_err(RelayError::Body)?;
+            out.append().extend_from_slice(self.input.filled().get(range).unwrap_or_default());
+            self.encoder.after_data(out.append());
+            self.input.consume(consumed);
+            return Ok(out);
+        }
+        self.encoder.before_data(len, out.append()).map_err(RelayError::Body)?;
+        let mut data = std::mem::take(self.input);
+        if rest > 0 {
+            let mut tail = self.buffers.take(Buffers::SMALL);
+            tail.append().extend_from_slice(data.filled().get(consumed..).unwrap_or_default());
+            *self.input = tail;
+        }
+        data.narrow(range);
+        out = self.send(out, data).await?;
+        self.encoder.after_data(out.append());
+        Ok(out)
+    }
+
+    async fn send(&mut self, out: Buffer, data: Buffer) -> Result<Buffer, RelayError> {
+        self.move_write_deadline();
+        let len = (out.len() + data.len()) as u64;
+        let out = if out.is_empty() {
+            self.writer.send(data, self.write_deadline).await.map_err(RelayError::Write)?;
+            out
+        } else {
+            self.writer.send_two(out, data, self.write_deadline).await.map_err(RelayError::Write)?.0
+        };
+        self.bytes_out.set(self.bytes_out.get() + len);
+        Ok(out)
+    }
+
+    async fn flush(&mut self, out: Buffer) -> Result<Buffer, RelayError> {
+        if out.is_empty() {
+            return Ok(out);
+        }
+        self.move_write_deadline();
+        let len = out.len() as u64;
+        let out = self.writer.send(out, self.write_deadline).await.map_err(RelayError::Write)?;
+        self.bytes_out.set(self.bytes_out.get() + len);
+        Ok(out)
+    }
+
+    /// Receives more, or learns that nothing more comes.
+    async fn more(&mut self) -> Result<(), RelayError> {
+        if let Some(timeout) = self.pace.read_timeout {
+            self.read_deadline.set(self.deadline_in(timeout));
+        }
+        match self.reader.recv(self.read_deadline).await.map_err(RelayError::Read)? {
+            Some(bytes) => self.input.absorb(bytes),
+            None => self.body.end_of_input().map_err(RelayError::Body)?,
+        }
+        let Some(rate) = self.pace.min_rate else { return Ok(()) };
+        let elapsed = self.local.now().since(self.began);
+        let got = self.bytes_in.get() + self.input.len() as u64;
+        let slow = elapsed > RATE_GRACE && (got as u128) < u128::from(rate) * elapsed.as_millis() / 1000;
+        if slow { Err(RelayError::TooSlow) } else { Ok(()) }
+    }
+
+    fn move_write_deadline(&self) {
+        if let Some(timeout) = self.pace.write_timeout {
+            self.write_deadline.set(self.deadline_in(timeout));
+        }
+    }
+
+    fn deadline_in(&self, timeout: Duration) -> Moment {
+        if self.local.cut.get() { Moment(0) } else { self.local.now().after(timeout) }
+    }
+}
+
+enum Taken {
+    /// The body has ended.
+    End,
+    /// The input is used up.
+    More(Buffer),
+}
+
+/// Makes sure that so many bytes can be appended without growing.
+fn room(buffers: &Rc<Buffers>, out: &mut Buffer, bytes: usize) {
+    let vec = out.append();
+    if vec.capacity() - vec.len() >= bytes {
+        return;
+    }
+    let mut larger = buffers.take(bytes.max(Buffers::SMALL) + out.len());
+    larger.append().extend_from_slice(out.filled());
+    *out = larger;
+}

@@ -1,0 +1,224 @@
+//! The upstream's response on its way to the client: head, filters, body.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use ringway_config::snapshot::Route;
+use ringway_filters::{Chain, ChainState, Facts};
+use ringway_http::h1::{self, BodyReader, BodySize, BodyWriter, HeadReader};
+use ringway_http::{Framing, Known, Limits, Method, Persistence, RequestHead, ResponseHead, Version};
+
+use super::attempt::Link;
+use super::record::Record;
+use super::relay::{Pace, Relay, RelayError};
+use crate::error::Fault;
+use crate::net::{Buffer, Deadline, NetError, Reader, Writer};
+use crate::upstream::Reusable;
+use crate::worker::Local;
+
+/// An upstream that sends more interim responses than this is refused.
+const INTERIM_MAX: u32 = 16;
+
+/// How a response ended.
+pub(super) enum Outcome {
+    /// Its status is one that the route tries again; nothing was sent to the client.
+    TryAgain,
+    /// It was relayed whole.
+    Done {
+        /// Whether the client's connection lives on.
+        persistence: Persistence,
+        /// Proof that the endpoint's connection can.
+        boundary: Option<Reusable>,
+    },
+    /// It was a 101: both connections are a tunnel's now.
+    Upgraded,
+}
+
+/// What the response's way needs: the endpoint's receiving half and the client's sending half.
+pub(super) struct Response<'a> {
+    pub(super) local: &'a Rc<Local>,
+    pub(super) route: &'a Route,
+    pub(super) chain: Option<&'a Chain>,
+    pub(super) link: &'a Link,
+    pub(super) reader: &'a mut Reader,
+    pub(super) input: &'a mut Buffer,
+    pub(super) head_reader: &'a mut HeadReader,
+    pub(super) deadline: &'a Deadline,
+    pub(super) writer: &'a mut Writer,
+    pub(super) write_deadline: &'a Deadline,
+    pub(super) request: &'a RequestHead,
+    pub(super) head: &'a mut ResponseHead,
+    pub(super) state: &'a mut ChainState,
+    pub(super) facts: &'a Facts,
+    pub(super) upgrade: &'a [u8],
+    pub(super) record: &'a mut Record,
+    /// Whether a status of `retry.on` may be tried again.
+    pub(super) may_try_again: bool,
+    /// Whether the client's connection may live on.
+    pub(super) may_persist: bool,
+}
+
+impl Response<'_> {
+    /// Receives and relays.
+    pub(super) async fn run(mut self) -> Result<Outcome, Fault> {
+        self.receive_head().await?;
+        self.record.stages.first_byte_us = Some(self.record.micros(self.local.now()));
+        if self.may_try_again && self.route.retry.on.binary_search(&self.head.status).is_ok() {
+            return Ok(Outcome::TryAgain);
+        }
+        if self.head.status == 101 {
+            return self.upgrade().await;
+        }
+        self.relay().await
+    }
+
+    /// Receives heads until the final one; interim ones are passed on.
+    async fn receive_head(&mut self) -> Result<(), Fault> {
+        let limits = Limits::default();
+        let mut interim = 0;
+        loop {
+            self.receive_one_head(&limits).await?;
+            if !self.head.is_interim() {
+                return Ok(());
+            }
+            interim += 1;
+            if interim > INTERIM_MAX {
+                return Err(Fault::TooManyInterim);
+            }
+            // An HTTP/1.0 client knows no interim responses (RFC 9110, 15.2).
+            if self.request.version == Version::Http11 {
+                self.send_interim().await?;
+            }
+        }
+    }
+
+    async fn receive_one_head(&mut self, limits: &Limits) -> Result<(), Fault> {
+        loop {
+            if !self.input.is_empty() {
+                let found =
+                    self.head_reader.response(self.input.filled(), limits, self.request.method, self.head);
+                if let Some(consumed) = found.map_err(Fault::BadResponse)? {
+                    self.input.consume(consumed);
+                    return Ok(());
+                }
+            }
+            match self.reader.recv(self.deadline).await {
+                Ok(Some(more)) => self.input.absorb(more),
+                Ok(None) | Err(NetError::Io(_)) => return Err(Fault::ResetBeforeHead),
+                Err(NetError::TimedOut) => return Err(self.link.why_late(Fault::UpstreamTimeout)),
+            }
+        }
+    }
+
+    async fn send_interim(&mut self) -> Result<(), Fault> {
+        self.head.fields.remove_hop_by_hop();
+        let mut out = self.local.buffers.take(4096);
+        h1::write_interim(out.append(), self.head.status, &self.head.fields);
+        self.send(out).await
+    }
+
+    async fn send(&mut self, out: Buffer) -> Result<(), Fault> {
+        let len = out.len() as u64;
+        self.write_deadline.set(self.local.now().after(self.route.limits.body_timeout));
+        let sent = self.writer.send(out, self.write_deadline).await;
+        sent.map_err(|error| send_fault(self.local, &error))?;
+        self.record.bytes_out += len;
+        Ok(())
+    }
+
+    /// A 101: the client gets it, and the exchange becomes a tunnel.
+    async fn upgrade(mut self) -> Result<Outcome, Fault> {
+        if self.upgrade.is_empty() || self.request.version == Version::Http10 {
+            return Err(Fault::UnaskedUpgrade);
+        }
+        let protocol = self.head.fields.known(Known::Upgrade).unwrap_or(self.upgrade).to_vec();
+        let (out, _, _) = self.encode_head(BodySize::Forbidden, Some(&protocol));
+        self.record.status = 101;
+        self.send(out).await?;
+        Ok(Outcome::Upgraded)
+    }
+
+    fn encode_head(&mut self, size: BodySize, upgrade: Option<&[u8]>) -> (Buffer, BodyWriter, Persistence) {
+        self.head.fields.remove_hop_by_hop();
+        let _ = self.head.fields.set("X-Request-ID", self.facts.request_id.as_bytes());
+        if !self.head.fields.has(Known::Date) {
+            let _ = self.head.fields.push("Date", &self.local.date.value());
+        }
+        if let Some(chain) = self.chain {
+            chain.on_response_head(self.state, self.head, self.facts);
+        }
+        // An answer that came before the whole request leaves the client's connection in the middle of a message.
+        let persist = self.may_persist && self.link.upload_done.get() && !self.link.client_left.get();
+        let persistence = if persist { Persistence::KeepAlive } else { Persistence::Close };
+        let mut out = self.local.buffers.take(crate::net::Buffers::SMALL);
+        let (encoder, persistence) = h1::write_response(
+            out.append(),
+            self.request.version,
+            self.head.status,
+            &self.head.fields,
+            size,
+            persistence,
+            upgrade,
+        );
+        (out, encoder, persistence)
+    }
+
+    async fn relay(mut self) -> Result<Outcome, Fault> {
+        let framing = self.head.framing;
+        let bodiless = self.request.method == Method::Head || matches!(self.head.status, 204 | 304);
+        let size = match framing {
+            _ if bodiless => BodySize::Forbidden,
+            Framing::None => BodySize::Known(0),
+            Framing::Length(n) => BodySize::Known(n),
+            Framing::Chunked | Framing::UntilClose => BodySize::Unknown,
+        };
+        let (out, mut encoder, persistence) = self.encode_head(size, None);
+        self.record.status = self.head.status;
+        let mut body = BodyReader::new(if bodiless { Framing::None } else { framing }, &Limits::default());
+        let (bytes_in, bytes_out) = (Cell::new(0), Cell::new(0));
+        let mut relay = Relay {
+            local: self.local,
+            buffers: &self.local.buffers,
+            reader: self.reader,
+            input: self.input,
+            read_deadline: self.deadline,
+            body: &mut body,
+            writer: self.writer,
+            write_deadline: self.write_deadline,
+            encoder: &mut encoder,
+            pace: Pace { write_timeout: Some(self.route.limits.body_timeout), ..Pace::default() },
+            bytes_in: &bytes_in,
+            bytes_out: &bytes_out,
+            began: self.link.began,
+        };
+        let relayed = relay.run(out).await;
+        self.record.bytes_out += bytes_out.get();
+        relayed.map_err(|error| self.link.why_late(relay_fault(self.local, &error)))?;
+        let clean = self.head.persistence == Persistence::KeepAlive
+            && framing != Framing::UntilClose
+            && self.input.is_empty()
+            && self.link.upload_done.get();
+        Ok(Outcome::Done { persistence, boundary: clean.then(Reusable::at_message_boundary) })
+    }
+}
+
+fn relay_fault(local: &Local, error: &RelayError) -> Fault {
+    match error {
+        RelayError::Read(NetError::TimedOut) if local.cut.get() => Fault::DrainCut,
+        RelayError::Read(NetError::TimedOut) => Fault::UpstreamBodyTimeout,
+        RelayError::Read(NetError::Io(_)) => Fault::UpstreamBody(ringway_http::BodyError::Truncated),
+        RelayError::Body(error) => Fault::UpstreamBody(*error),
+        RelayError::Write(error) => send_fault(local, error),
+        // Responses have neither a limit nor a least rate.
+        RelayError::TooLarge | RelayError::TooSlow => Fault::UpstreamBodyTimeout,
+    }
+}
+
+/// Why the client could not be written to.
+pub(super) fn send_fault(local: &Local, error: &NetError) -> Fault {
+    match error {
+        NetError::TimedOut if local.cut.get() => Fault::DrainCut,
+        NetError::TimedOut => Fault::ClientStalled,
+        NetError::Io(_) => Fault::ClientReset,
+    }
+}

@@ -1,0 +1,130 @@
+//! One connection to an endpoint, and the right to use it.
+
+use std::rc::Rc;
+
+use ringway_http::h1::HeadReader;
+
+use super::pool::Pool;
+use crate::clock::Moment;
+use crate::error::Fault;
+use crate::net::{self, Buffer, Deadline, NetError, Reader, Writer};
+use crate::shard::EndpointCount;
+use crate::worker::Local;
+
+/// A connection to an endpoint.
+pub(super) struct Connection {
+    pub(super) reader: Reader,
+    writer: Writer,
+    deadline: Deadline,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Connection")
+    }
+}
+
+/// Whether a checked-out connection has carried an exchange before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// It was idle in the pool: its endpoint may be closing it at this moment.
+    Pooled,
+    /// It was just opened.
+    Fresh,
+}
+
+/// Proof that a message ended where the connection's next one may begin.
+#[derive(Debug)]
+pub(crate) struct Reusable(());
+
+impl Reusable {
+    /// To be called only where a response has been read to its end, nothing follows it, and its request was sent whole.
+    pub(crate) fn at_message_boundary() -> Self {
+        Self(())
+    }
+}
+
+/// A connection in use by one attempt. Dropping it closes the connection; [`Checkout::release`] gives it back.
+pub(crate) struct Checkout {
+    /// Receives the response.
+    pub(crate) reader: Reader,
+    /// Sends the request.
+    pub(crate) writer: Writer,
+    /// The route's timeout; for connecting: the connect timeout.
+    pub(crate) deadline: Deadline,
+    /// Received and not yet used.
+    pub(crate) input: Buffer,
+    /// Finds the response head in the input.
+    pub(crate) head_reader: HeadReader,
+    /// Whether it was idle before.
+    pub(crate) origin: Origin,
+    _in_use: InUse,
+}
+
+/// Keeps the gauge of connections in use.
+struct InUse(Rc<Pool>);
+
+impl InUse {
+    fn new(pool: &Rc<Pool>) -> Self {
+        pool.count_add(EndpointCount::Active);
+        Self(Rc::clone(pool))
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.count_sub(EndpointCount::Active);
+    }
+}
+
+impl Checkout {
+    /// An idle connection of the pool, if one is fit.
+    pub(crate) fn pooled(pool: &Rc<Pool>) -> Option<Self> {
+        let connection = pool.take_quiet()?;
+        pool.count(EndpointCount::Reused);
+        Some(Self::new(pool, connection, Origin::Pooled))
+    }
+
+    /// A new connection, by `until` at the latest.
+    pub(crate) async fn connect(local: &Local, pool: &Rc<Pool>, until: Moment) -> Result<Self, Fault> {
+        let deadline = local.timers.deadline();
+        deadline.set(until);
+        match net::connect(&pool.address, &deadline).await {
+            Ok(stream) => {
+                pool.count(EndpointCount::ConnectsOk);
+                let (reader, writer) = stream.split(&local.buffers);
+                Ok(Self::new(pool, Connection { reader, writer, deadline }, Origin::Fresh))
+            }
+            Err(error) => {
+                pool.count(EndpointCount::ConnectsFailed);
+                Err(match error {
+                    NetError::TimedOut => Fault::ConnectTimeout,
+                    NetError::Io(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {
+                        Fault::ConnectRefused
+                    }
+                    NetError::Io(_) => Fault::ConnectFailed,
+                })
+            }
+        }
+    }
+
+    fn new(pool: &Rc<Pool>, connection: Connection, origin: Origin) -> Self {
+        let Connection { reader, writer, deadline } = connection;
+        Self {
+            reader,
+            writer,
+            deadline,
+            input: Buffer::empty(),
+            head_reader: HeadReader::new(),
+            origin,
+            _in_use: InUse::new(pool),
+        }
+    }
+
+    /// Gives the connection back to its pool.
+    pub(crate) fn release(self, _proof: Reusable, now: Moment) {
+        let Self { reader, writer, deadline, _in_use: in_use, .. } = self;
+        deadline.clear();
+        in_use.0.keep(Connection { reader, writer, deadline }, now);
+    }
+}
