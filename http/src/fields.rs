@@ -15,7 +15,8 @@ pub struct InvalidField;
 /// Editing appends to the arenas and never moves what is there; only [`Fields::clear`] gives the room back.
 #[derive(Debug, Default, Clone)]
 pub struct Fields {
-    /// The names one after another. Apart from the values so that a name is a `&str` without a check on each look.
+    /// The names one after another. Apart from the values so that a name is a `&str` without a check on each
+    /// look.
     names: String,
     /// The values one after another.
     values: Vec<u8>,
@@ -92,8 +93,8 @@ impl Fields {
 
     /// Removes what belongs to one connection only: the fields that `Connection` names, and
     /// `Connection`, `Keep-Alive`, `Proxy-Connection`, `TE`, `Trailer`, `Transfer-Encoding`,
-    /// `Upgrade` (RFC 9110, 7.6.1). `Content-Length` stays, and a `Connection` that names it, or `Host`, or another
-    /// field that must not be dropped, does not remove it.
+    /// `Upgrade` (RFC 9110, 7.6.1). `Content-Length` stays, and a `Connection` that names it, or `Host`, or
+    /// another field that must not be dropped, does not remove it.
     pub fn remove_hop_by_hop(&mut self) {
         if self.present & HOP_BY_HOP == 0 {
             return;
@@ -105,7 +106,8 @@ impl Fields {
                 continue;
             };
             for option in elements(line.value(values)) {
-                // Every known field is either removed below, or one that recipients need: naming it is an attempt to strip it.
+                // Every known field is either removed below, or one that recipients need: naming it is an
+                // attempt to strip it.
                 let Some(option) = std::str::from_utf8(option).ok().filter(|option| {
                     !option.eq_ignore_ascii_case("close")
                         && Known::from_name(option).is_none()
@@ -136,7 +138,8 @@ impl Fields {
         Ok(())
     }
 
-    /// Leaves only what may stand in trailers: nothing that frames, routes, authenticates or controls (RFC 9110, 6.5.1).
+    /// Leaves only what may stand in trailers: nothing that frames, routes, authenticates or controls (RFC
+    /// 9110, 6.5.1).
     pub(crate) fn keep_trailers(&mut self) {
         let names = &self.names;
         self.lines.retain(|line| line.known.is_none() && !is_control(line.name(names)));
@@ -231,7 +234,8 @@ impl Line {
     }
 }
 
-/// The elements of a comma-separated list, without the white space around them. An empty element is given too.
+/// The elements of a comma-separated list, without the white space around them. An empty element is given
+/// too.
 pub(crate) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(trim)
 }
@@ -246,9 +250,10 @@ pub(crate) fn is_token_byte(byte: u8) -> bool {
     TOKEN.get(usize::from(byte)).copied().unwrap_or(false)
 }
 
-/// Whether these bytes may stand in a field value: anything but control bytes, with tab allowed (RFC 9110, 5.5).
+/// Whether these bytes may stand in a field value: anything but control bytes, with tab allowed (RFC 9110,
+/// 5.5).
 pub(crate) fn is_value(bytes: &[u8]) -> bool {
-    bytes.iter().fold(true, |valid, byte| valid & ((*byte >= b' ' && *byte != 0x7f) | (*byte == b'\t')))
+    bytes.iter().all(|byte| (*byte >= b' ' && *byte != 0x7f) || *byte == b'\t')
 }
 
 /// Without spaces and tabs at either end. Other white space is not optional white space.

@@ -199,8 +199,8 @@ impl RequestHead {
         self.target.get(self.query_start?..)
     }
 
-    /// The host without port, in lower case and without a final dot, from absolute-form or `Host`; empty if an HTTP/1.0 client
-    /// sent none.
+    /// The host without port, in lower case and without a final dot, from absolute-form or `Host`; empty if
+    /// an HTTP/1.0 client sent none.
     pub fn host(&self) -> &str {
         &self.host
     }
@@ -210,9 +210,10 @@ impl RequestHead {
         &self.authority
     }
 
-    /// Whether this asks for a protocol upgrade (`Connection: upgrade` and `Upgrade`), and to what. Still known after the
-    /// hop-by-hop fields are removed. An upgrade to another version of HTTP (`h2c`, `HTTP/2.0`), which would carry
-    /// requests past the routes, is not reported: a server may ignore an upgrade (RFC 9110, 7.8).
+    /// Whether this asks for a protocol upgrade (`Connection: upgrade` and `Upgrade`), and to what. Still
+    /// known after the hop-by-hop fields are removed. An upgrade to another version of HTTP (`h2c`,
+    /// `HTTP/2.0`), which would carry requests past the routes, is not reported: a server may ignore an
+    /// upgrade (RFC 9110, 7.8).
     pub fn upgrade(&self) -> Option<&[u8]> {
         if self.upgrade.is_empty() { None } else { Some(&self.upgrade) }
     }

@@ -120,8 +120,9 @@ pub(crate) const HOP_BY_HOP: u64 = Known::Connection.bit()
     | Known::TransferEncoding.bit()
     | Known::Upgrade.bit();
 
-/// Whether a field that is not [`Known`] must survive a `Connection` that names it, and must not arrive in trailers: it
-/// tells recipients how to treat the message, and a sender has no business to smuggle it in or out.
+/// Whether a field that is not [`Known`] must survive a `Connection` that names it, and must not arrive in
+/// trailers: it tells recipients how to treat the message, and a sender has no business to smuggle it in or
+/// out.
 pub(crate) fn is_control(name: &str) -> bool {
     const NAMES: &[&str] = &[
         "Age",

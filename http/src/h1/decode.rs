@@ -12,7 +12,8 @@ use super::parse;
 /// Bytes of a chunk size line, extensions included, its CRLF not.
 pub const CHUNK_LINE_BYTES_MAX: usize = 256;
 
-/// Bytes of chunk extensions in a whole body. Without it, a byte of data could cost a line of extensions each.
+/// Bytes of chunk extensions in a whole body. Without it, a byte of data could cost a line of extensions
+/// each.
 pub const CHUNK_EXTENSION_BYTES_MAX: usize = 16 * 1024;
 
 /// Hexadecimal digits of a chunk size: what fits 64 bits, zeros in front included.
@@ -40,7 +41,8 @@ pub struct BodyStep {
 
 /// Reads a body by its framing. Cloning one and feeding it the same bytes again gives the same events.
 ///
-/// With [`BodyEvent::More`] all of the input is consumed, always: what has to be remembered is remembered here.
+/// With [`BodyEvent::More`] all of the input is consumed, always: what has to be remembered is remembered
+/// here.
 #[derive(Debug, Clone)]
 pub struct BodyReader {
     state: State,
@@ -53,49 +55,47 @@ pub struct BodyReader {
     trailers: Fields,
 }
 
-/// What the next byte is.
-///
-/// ```text
-/// Length ----------------------------------------------------> Done
-/// Size -> (Extension ->) SizeEnd -> Data -> DataEnd -> DataLf -> Size
-///                          \-> (size 0) TrailerStart -> SectionLf -> Done
-///                                          \-> Trailer ... ------> Done
-/// ```
+/// Where in the body the next byte stands.
 #[derive(Debug, Clone, Copy)]
 enum State {
     Done,
     /// So many bytes are still to come. Never zero.
     Length(u64),
     UntilClose,
-    /// Inside a chunk size.
-    Size {
-        size: u64,
-        digits: u8,
-    },
-    /// Inside the extensions; `line` bytes of the line are read.
-    Extension {
-        size: u64,
-        line: usize,
-        place: Extension,
-    },
-    /// The LF of a size line.
-    SizeEnd(u64),
     /// So many bytes of this chunk are still to come. Never zero.
     Data(u64),
-    /// The CR after the data.
-    DataEnd,
-    /// The LF after the data.
-    DataLf,
-    /// The first byte after the last chunk.
-    TrailerStart,
-    /// The LF of an empty trailer section.
-    SectionLf,
+    Between(Between),
     /// Inside a trailer section whose unfinished line begins at `line_start`, after `lines` others.
     Trailer {
         line_start: usize,
         lines: usize,
     },
     Failed(BodyError),
+}
+
+/// Where in the framing between chunks the next byte stands.
+///
+/// ```text
+/// Size -> (Extension ->) SizeEnd -> data -> DataEnd -> DataLf -> Size
+///                            \-> (size 0) SectionStart -> SectionLf -> done
+///                                              \-> trailer lines --> done
+/// ```
+#[derive(Debug, Clone, Copy)]
+enum Between {
+    /// Inside a chunk size.
+    Size { size: u64, digits: u8 },
+    /// Inside the extensions; `line` bytes of the line are read.
+    Extension { size: u64, line: usize, place: Extension },
+    /// The LF of a size line.
+    SizeEnd(u64),
+    /// The CR after the data.
+    DataEnd,
+    /// The LF after the data.
+    DataLf,
+    /// The first byte after the last chunk.
+    SectionStart,
+    /// The LF of an empty trailer section.
+    SectionLf,
 }
 
 impl BodyReader {
@@ -126,7 +126,8 @@ impl BodyReader {
         self.try_step(input).inspect_err(|error| self.state = State::Failed(*error))
     }
 
-    /// Says that no input will follow: fine for a complete body or one framed by the close, otherwise [`BodyError::Truncated`].
+    /// Says that no input will follow: fine for a complete body or one framed by the close, otherwise
+    /// [`BodyError::Truncated`].
     pub fn end_of_input(&mut self) -> Result<(), BodyError> {
         match self.state {
             State::Done => Ok(()),
@@ -135,7 +136,7 @@ impl BodyReader {
                 Ok(())
             }
             State::Failed(error) => Err(error),
-            _ => {
+            State::Length(_) | State::Data(_) | State::Between(_) | State::Trailer { .. } => {
                 self.state = State::Failed(BodyError::Truncated);
                 Err(BodyError::Truncated)
             }
@@ -152,11 +153,16 @@ impl BodyReader {
         match self.state {
             State::Done => Some(0),
             State::Length(left) => Some(left),
-            _ => None,
+            State::UntilClose
+            | State::Data(_)
+            | State::Between(_)
+            | State::Trailer { .. }
+            | State::Failed(_) => None,
         }
     }
 
-    /// The trailer fields, once complete; empty for other framings. Fields that must not be in trailers are left out (RFC 9110, 6.5.1).
+    /// The trailer fields, once complete; empty for other framings. Fields that must not be in trailers are
+    /// left out (RFC 9110, 6.5.1).
     pub fn trailers(&self) -> &Fields {
         &self.trailers
     }
@@ -176,44 +182,42 @@ impl BodyReader {
                 }
                 State::Data(left) => {
                     let (taken, left) = take(left, rest);
-                    self.state = if left == 0 { State::DataEnd } else { State::Data(left) };
+                    self.state = if left == 0 { State::Between(Between::DataEnd) } else { State::Data(left) };
                     return Ok(data(consumed, taken));
                 }
                 State::UntilClose => return Ok(data(consumed, rest.len())),
                 State::Trailer { line_start, lines } => {
-                    consumed += self.take_trailer(rest, line_start, lines)?
+                    consumed += self.take_trailer(rest, line_start, lines)?;
                 }
-                state => {
+                State::Between(place) => {
                     let Some(byte) = rest.first() else { continue };
-                    self.state = self.take_byte(state, *byte)?;
+                    self.state = self.take_byte(place, *byte)?;
                     consumed += 1;
                 }
             }
         }
     }
 
-    /// Takes one byte of the framing around chunk data.
-    fn take_byte(&mut self, state: State, byte: u8) -> Result<State, BodyError> {
-        match (state, byte) {
-            (State::Size { size, digits }, _) => take_size(size, digits, byte),
-            (State::Extension { size, line, place }, _) => self.take_extension(size, line, place, byte),
-            (State::SizeEnd(0), b'\n') => Ok(State::TrailerStart),
-            (State::SizeEnd(size), b'\n') => Ok(State::Data(size)),
-            (State::DataEnd, b'\r') => Ok(State::DataLf),
-            (State::DataEnd, b'\n') => Err(BodyError::LineEnd),
-            (State::DataEnd, _) => Err(BodyError::ChunkEnd),
-            (State::DataLf, b'\n') => Ok(State::Size { size: 0, digits: 0 }),
-            (State::TrailerStart, b'\r') => Ok(State::SectionLf),
-            (State::SectionLf, b'\n') => Ok(State::Done),
-            (State::TrailerStart, b'\n') => Err(BodyError::LineEnd),
-            (State::TrailerStart, _) => {
-                // Read again from its first byte, as a line of the section.
+    /// Takes one byte of the framing between chunks.
+    fn take_byte(&mut self, place: Between, byte: u8) -> Result<State, BodyError> {
+        let next = match (place, byte) {
+            (Between::Size { size, digits }, _) => take_size(size, digits, byte)?,
+            (Between::Extension { size, line, place }, _) => self.take_extension(size, line, place, byte)?,
+            (Between::SizeEnd(0), b'\n') => Between::SectionStart,
+            (Between::SizeEnd(size), b'\n') => return Ok(State::Data(size)),
+            (Between::DataEnd, b'\r') => Between::DataLf,
+            (Between::DataEnd, byte) if byte != b'\n' => return Err(BodyError::ChunkEnd),
+            (Between::DataLf, b'\n') => Between::Size { size: 0, digits: 0 },
+            (Between::SectionStart, b'\r') => Between::SectionLf,
+            (Between::SectionLf, b'\n') => return Ok(State::Done),
+            (Between::SectionStart, byte) if byte != b'\n' => {
                 self.section.clear();
                 self.section.push(byte);
-                Ok(State::Trailer { line_start: 0, lines: 0 })
+                return Ok(State::Trailer { line_start: 0, lines: 0 });
             }
-            _ => Err(BodyError::LineEnd),
-        }
+            _ => return Err(BodyError::LineEnd),
+        };
+        Ok(State::Between(next))
     }
 
     fn take_extension(
@@ -222,13 +226,13 @@ impl BodyReader {
         line: usize,
         place: Extension,
         byte: u8,
-    ) -> Result<State, BodyError> {
-        let Some(place) = place.take(byte)? else { return Ok(State::SizeEnd(size)) };
+    ) -> Result<Between, BodyError> {
+        let Some(place) = place.take(byte)? else { return Ok(Between::SizeEnd(size)) };
         self.extension_bytes += 1;
         if line >= CHUNK_LINE_BYTES_MAX || self.extension_bytes > CHUNK_EXTENSION_BYTES_MAX {
             return Err(BodyError::ChunkLine);
         }
-        Ok(State::Extension { size, line: line + 1, place })
+        Ok(Between::Extension { size, line: line + 1, place })
     }
 
     /// Takes what there is of the current line of the trailer section; how many bytes that was.
@@ -262,29 +266,29 @@ impl State {
         match framing {
             Framing::None | Framing::Length(0) => Self::Done,
             Framing::Length(left) => Self::Length(left),
-            Framing::Chunked => Self::Size { size: 0, digits: 0 },
+            Framing::Chunked => Self::Between(Between::Size { size: 0, digits: 0 }),
             Framing::UntilClose => Self::UntilClose,
         }
     }
 }
 
 /// Takes one byte of a chunk size: hexadecimal digits only, then the extensions or the end of the line.
-fn take_size(size: u64, digits: u8, byte: u8) -> Result<State, BodyError> {
+fn take_size(size: u64, digits: u8, byte: u8) -> Result<Between, BodyError> {
     let digit = match byte {
         b'0'..=b'9' => byte - b'0',
         b'a'..=b'f' => byte - b'a' + 10,
         b'A'..=b'F' => byte - b'A' + 10,
         b';' if digits > 0 => {
-            return Ok(State::Extension { size, line: usize::from(digits) + 1, place: Extension::Start });
+            return Ok(Between::Extension { size, line: usize::from(digits) + 1, place: Extension::Start });
         }
-        b'\r' if digits > 0 => return Ok(State::SizeEnd(size)),
+        b'\r' if digits > 0 => return Ok(Between::SizeEnd(size)),
         b'\n' if digits > 0 => return Err(BodyError::LineEnd),
         _ => return Err(BodyError::ChunkSize),
     };
     if digits == CHUNK_SIZE_DIGITS_MAX {
         return Err(BodyError::ChunkSize);
     }
-    Ok(State::Size { size: size << 4 | u64::from(digit), digits: digits + 1 })
+    Ok(Between::Size { size: size << 4 | u64::from(digit), digits: digits + 1 })
 }
 
 /// How many of `left` bytes are in the input, and how many are left after them.

@@ -1,5 +1,5 @@
-//! Messages as they leave. The framing fields are written from the framing and from nothing else, so that what is sent can
-//! state only one.
+//! Messages as they leave. The framing fields are written from the framing and from nothing else, so that
+//! what is sent can state only one.
 
 use crate::error::BodyError;
 use crate::fields::{Fields, Known};
@@ -36,8 +36,8 @@ impl BodyWriter {
         self.framing
     }
 
-    /// Appends what must stand before `data_len` bytes of data (a chunk size line, or nothing). Errs when a stated length would be exceeded.
-    /// No data is nothing: a chunk of size zero would end the body.
+    /// Appends what must stand before `data_len` bytes of data (a chunk size line, or nothing). Errs when a
+    /// stated length would be exceeded. No data is nothing: a chunk of size zero would end the body.
     pub fn before_data(&mut self, data_len: usize, out: &mut Vec<u8>) -> Result<(), BodyError> {
         if data_len == 0 {
             return Ok(());
@@ -65,7 +65,8 @@ impl BodyWriter {
         }
     }
 
-    /// Appends the end (the last chunk with trailers, or nothing). Errs with [`BodyError::Truncated`] when fewer bytes were written than stated.
+    /// Appends the end (the last chunk with trailers, or nothing). Errs with [`BodyError::Truncated`] when
+    /// fewer bytes were written than stated.
     pub fn finish(&mut self, trailers: &Fields, out: &mut Vec<u8>) -> Result<(), BodyError> {
         match self.framing {
             Framing::Length(_) if self.left > 0 => Err(BodyError::Truncated),
@@ -82,10 +83,12 @@ impl BodyWriter {
     }
 }
 
-/// Appends a request head: request line, `Host: authority`, the head's fields in order (hop-by-hop fields, `Host`, `Content-Length`
-/// already removed by the caller or skipped here), and the framing's field. `upgrade` adds `Connection: upgrade` and `Upgrade`.
+/// Appends a request head: request line, `Host: authority`, the head's fields in order (hop-by-hop fields,
+/// `Host`, `Content-Length` already removed by the caller or skipped here), and the framing's field.
+/// `upgrade` adds `Connection: upgrade` and `Upgrade`.
 ///
-/// Method, path and authority must come from a parsed head or from checked configuration: they are written as they are.
+/// Method, path and authority must come from a parsed head or from checked configuration: they are written as
+/// they are.
 pub fn write_request(
     out: &mut Vec<u8>,
     method: &str,
@@ -125,8 +128,9 @@ pub enum BodySize {
     Unknown,
 }
 
-/// Appends a response head (status line with the standard reason phrase, fields without hop-by-hop ones, framing, `Connection` as needed)
-/// and returns the body's writer and whether the connection lives on: it does only if `persistence` says so and the framing allows.
+/// Appends a response head (status line with the standard reason phrase, fields without hop-by-hop ones,
+/// framing, `Connection` as needed) and returns the body's writer and whether the connection lives on: it
+/// does only if `persistence` says so and the framing allows.
 ///
 /// A 1xx, 204 or 304 has no body, whatever `size` says; 1xx and 204 state no length either (RFC 9110, 8.6).
 pub fn write_response(
@@ -213,7 +217,7 @@ fn push_upgrade(upgrade: Option<&[u8]>, out: &mut Vec<u8>) {
 fn push_hex(number: usize, out: &mut Vec<u8>) {
     let digits = (usize::BITS - number.leading_zeros()).div_ceil(4);
     for place in (0..digits).rev() {
-        let digit = (number >> (4 * place) & 0xf) as u8;
-        out.push(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 });
+        let digit = number >> (4 * place) & 0xf;
+        out.push(b"0123456789abcdef".get(digit).copied().unwrap_or_default());
     }
 }

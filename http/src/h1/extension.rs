@@ -3,7 +3,8 @@
 use crate::error::BodyError;
 use crate::fields::is_token_byte;
 
-/// Where in an extension list the next byte stands. BWS is the white space that the grammar allows and regrets.
+/// Where in an extension list the next byte stands. BWS is the white space that the grammar allows and
+/// regrets.
 ///
 /// ```text
 ///  ";" -> Start -> Name -> AfterName -> Value -> Token ------> AfterValue
@@ -44,10 +45,11 @@ impl Extension {
                 Self::Start
             }
             (Self::Name | Self::AfterName, b'=') => Self::Value,
-            (Self::Value, b'"') => Self::Quoted,
             (Self::Quoted, b'"') => Self::QuoteEnd,
             (Self::Quoted, b'\\') => Self::Escaped,
-            (Self::Quoted | Self::Escaped, b'\t' | b' '..=b'~' | 0x80..) => Self::Quoted,
+            (Self::Value, b'"') | (Self::Quoted | Self::Escaped, b'\t' | b' '..=b'~' | 0x80..) => {
+                Self::Quoted
+            }
             (Self::Start | Self::Name, _) if token => Self::Name,
             (Self::Value | Self::Token, _) if token => Self::Token,
             (Self::Start | Self::AfterName | Self::Value | Self::AfterValue, _) if blank => self,

@@ -1,5 +1,6 @@
-//! What the fields of a head mean together: where the body ends (RFC 9112, 6.3), whether the connection lives on (9.3), which
-//! host is meant (3.2), what is expected and what it would become. Two answers to one question are refused.
+//! What the fields of a head mean together: where the body ends (RFC 9112, 6.3), whether the connection lives
+//! on (9.3), which host is meant (3.2), what is expected and what it would become. Two answers to one
+//! question are refused.
 
 use crate::error::HeadError;
 use crate::fields::{Fields, Known, elements};
@@ -49,13 +50,12 @@ pub(super) fn response(head: &mut ResponseHead, request_method: Method) -> Resul
     head.persistence = ConnectionOptions::of(&head.fields)?.persistence(head.version);
     let success = (200..300).contains(&head.status);
     head.framing = match head.status {
-        100..=199 => Framing::None,
         // A sender that announces a body may also send it: then what follows is not the next response.
         204 if coding.is_some() || length.is_some_and(|length| length > 0) => {
             head.persistence = Persistence::Close;
             Framing::None
         }
-        204 | 304 => Framing::None,
+        100..=199 | 204 | 304 => Framing::None,
         _ if request_method == Method::Head || (request_method == Method::Connect && success) => {
             Framing::None
         }
@@ -152,7 +152,8 @@ impl ConnectionOptions {
     }
 }
 
-/// Checks `Host` and settles the authority: that of the target if it has one, which then also replaces `Host` (RFC 9112, 3.2.2).
+/// Checks `Host` and settles the authority: that of the target if it has one, which then also replaces `Host`
+/// (RFC 9112, 3.2.2).
 fn take_host(head: &mut RequestHead) -> Result<(), HeadError> {
     let RequestHead { fields, authority, host, version, .. } = head;
     let (first, second) = {
@@ -195,7 +196,7 @@ fn expects_continue(fields: &Fields) -> Result<bool, HeadError> {
 
 /// Joins what `Upgrade` asks for, unless it would lead to another version of HTTP.
 fn take_upgrade(fields: &Fields, upgrade: &mut Vec<u8>) {
-    for value in fields.known_all(Known::Upgrade) {
+    for value in fields.known_all(Known::Upgrade).filter(|value| !value.is_empty()) {
         if !upgrade.is_empty() {
             upgrade.extend_from_slice(b", ");
         }

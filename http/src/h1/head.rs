@@ -1,7 +1,8 @@
-//! Finds a head at the front of the input, line by line and each byte once, and hands it to the parsers when it is whole.
+//! Finds a head at the front of the input, line by line and each byte once, and hands it to the parsers when
+//! it is whole.
 //!
-//! What can be refused is refused at the first byte that shows it, and the outcome never depends on how the bytes were
-//! split: every check here looks at a prefix of the input that only grows.
+//! What can be refused is refused at the first byte that shows it, and the outcome never depends on how the
+//! bytes were split: every check here looks at a prefix of the input that only grows.
 
 use crate::error::HeadError;
 use crate::head::{Limits, Method, RequestHead, ResponseHead};
@@ -11,7 +12,8 @@ use super::{framing, line, parse};
 /// Empty lines before a request line that are skipped (RFC 9112, 2.2).
 pub const LEADING_EMPTY_LINES_MAX: usize = 4;
 
-/// Looks for a head at the front of the input; remembers how far it has looked, so that a slow sender costs no second look.
+/// Looks for a head at the front of the input; remembers how far it has looked, so that a slow sender costs
+/// no second look.
 #[derive(Debug, Clone, Default)]
 pub struct HeadReader {
     /// Where the head begins, after leading empty lines.
@@ -51,8 +53,8 @@ impl HeadReader {
         Self::default()
     }
 
-    /// `None`: feed more (the same input with bytes appended). `Some(n)`: the head is in `head`, `n` bytes are consumed
-    /// (leading empty lines included), and the reader is at the start again.
+    /// `None`: feed more (the same input with bytes appended). `Some(n)`: the head is in `head`, `n` bytes
+    /// are consumed (leading empty lines included), and the reader is at the start again.
     pub fn request(
         &mut self,
         input: &[u8],
@@ -66,7 +68,8 @@ impl HeadReader {
         })?;
         let Some(block) = found else { return Ok(None) };
         if !has_line {
-            // The line was checked when it arrived, but this head need not be the one that it was parsed into.
+            // The line was checked when it arrived, but this head need not be the one that it was parsed
+            // into.
             line::request(block.start_line(input), head)?;
         }
         *self = Self::new();
@@ -99,7 +102,8 @@ impl HeadReader {
         Ok(Some(block.end))
     }
 
-    /// Takes every complete line of what is new in the input; the head if its final empty line was among them.
+    /// Takes every complete line of what is new in the input; the head if its final empty line was among
+    /// them.
     fn scan(
         &mut self,
         input: &[u8],
@@ -108,7 +112,8 @@ impl HeadReader {
         mut on_start_line: impl FnMut(&[u8]) -> Result<(), HeadError>,
     ) -> Result<Option<Block>, HeadError> {
         loop {
-            // Nothing beyond the limit is looked at, so that the verdict does not depend on how much has arrived.
+            // Nothing beyond the limit is looked at, so that the verdict does not depend on how much has
+            // arrived.
             let window_end = input.len().min(self.start.saturating_add(limits.head_bytes_max));
             let window = input.get(self.scanned..window_end).unwrap_or_default();
             let Some(found) = memchr::memchr(b'\n', window) else {
@@ -167,7 +172,8 @@ impl HeadReader {
         Ok(())
     }
 
-    /// Refuses what can be refused of a start line before its end is there. `line` may be any prefix of it, a CR included.
+    /// Refuses what can be refused of a start line before its end is there. `line` may be any prefix of it, a
+    /// CR included.
     fn check_start(&mut self, line: &[u8], limits: &Limits, kind: Kind) -> Result<(), HeadError> {
         match kind {
             Kind::Request if !self.target_bounded => {

@@ -1,4 +1,5 @@
-//! Start lines: `method SP target SP version` and `version SP status [SP reason]` (RFC 9112, 3 and 4), single spaces only.
+//! Start lines: `method SP target SP version` and `version SP status [SP reason]` (RFC 9112, 3 and 4), single
+//! spaces only.
 
 use crate::error::HeadError;
 use crate::fields::{is_token, is_token_byte, is_value};
@@ -8,7 +9,8 @@ use crate::target::{self, Target};
 /// Bytes of a method, at most. A longer one is not implemented (RFC 9112, 3).
 pub const METHOD_BYTES_MAX: usize = 32;
 
-/// Checks a prefix of a request line against what any prefix must hold. Whether its target is known to be short enough.
+/// Checks a prefix of a request line against what any prefix must hold. Whether its target is known to be
+/// short enough.
 pub(super) fn check_request_prefix(line: &[u8], limits: &Limits) -> Result<bool, HeadError> {
     match line {
         // Nothing yet, or perhaps an empty line.
@@ -32,13 +34,15 @@ pub(super) fn check_response_prefix(line: &[u8]) -> Result<(), HeadError> {
     if line.get(..common) == START.get(..common) { Ok(()) } else { Err(HeadError::Malformed) }
 }
 
-/// Parses a request line into an emptied head: method, version, target, path, query, and an authority if the target has one.
+/// Parses a request line into an emptied head: method, version, target, path, query, and an authority if the
+/// target has one.
 pub(super) fn request(line: &[u8], head: &mut RequestHead) -> Result<(), HeadError> {
     head.clear();
     parse_request(line, head).map_err(|error| blame_bare_cr(line, error))
 }
 
-/// Parses a status line into an emptied head. The reason phrase says nothing and is not kept; it may be missing.
+/// Parses a status line into an emptied head. The reason phrase says nothing and is not kept; it may be
+/// missing.
 pub(super) fn response(line: &[u8], head: &mut ResponseHead) -> Result<(), HeadError> {
     head.clear();
     parse_response(line, head).map_err(|error| blame_bare_cr(line, error))

@@ -1,8 +1,9 @@
-//! HTTP/1.1 machines over httparse: a request reader and a response writer for the client's side, a request writer and a
-//! response reader for the upstream's side. They are fed bytes and never wait.
+//! HTTP/1.1 machines over httparse: a request reader and a response writer for the client's side, a request
+//! writer and a response reader for the upstream's side. They are fed bytes and never wait.
 //!
-//! `head` finds a head in its input and has it parsed: `line` reads start lines, `parse` field lines, and `framing` decides
-//! what they mean together. `decode` and `encode` are the bodies and the writers; `status` has the reason phrases.
+//! `head` finds a head in its input and has it parsed: `line` reads start lines, `parse` field lines, and
+//! `framing` decides what they mean together. `decode` and `encode` are the bodies and the writers; `status`
+//! has the reason phrases.
 
 mod decode;
 mod encode;

@@ -1,5 +1,6 @@
-//! Field lines. httparse finds names and values; what it would let pass is refused before it looks (bare LF, by the line
-//! scan) or by its defaults (folding, white space around names), and what it refuses is named here.
+//! Field lines. httparse finds names and values; what it would let pass is refused before it looks (bare LF,
+//! by the line scan) or by its defaults (folding, white space around names), and what it refuses is named
+//! here.
 
 use httparse::{EMPTY_HEADER, Header, Status};
 
