@@ -4,7 +4,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringway_config::snapshot::Limits;
-use ringway_http::HeadError;
 use ringway_http::h1::HeadReader;
 
 use super::proxy_protocol::{self, Proxied};
@@ -85,7 +84,7 @@ async fn read_head(connection: &mut Connection, limits: &Limits, scratch: &mut S
                     return Head::Complete;
                 }
                 Ok(None) => {}
-                Err(error) => return Head::Refused(refusal(error)),
+                Err(error) => return Head::Refused(Fault::Head(error)),
             }
         }
         match connection.reader.recv(&connection.stay.entry.deadline).await {
@@ -95,10 +94,6 @@ async fn read_head(connection: &mut Connection, limits: &Limits, scratch: &mut S
             Err(NetError::TimedOut) => return Head::Refused(Fault::HeaderTimeout),
         }
     }
-}
-
-fn refusal(error: HeadError) -> Fault {
-    Fault::Head(error)
 }
 
 /// Reads the PROXY header that the listener demands. `None`: it is missing, malformed, late, or from somebody untrusted.

@@ -112,10 +112,10 @@ async fn serve(local: &Rc<Local>, mut connection: Connection) {
     // A connection that never sends a byte is held to the header timeout, later waits to the idle timeout.
     let mut wait_until = connection.accepted.after(limits.header_timeout);
     loop {
-        if connection.input.is_empty() {
-            if let Idle::Over = idle(local, &mut connection, wait_until).await {
-                return;
-            }
+        if connection.input.is_empty()
+            && let Idle::Over = idle(local, &mut connection, wait_until).await
+        {
+            return;
         }
         // The large future lives only while there is something to do; see `h1::busy`.
         let (after, since) = Box::pin(h1::busy(local, &mut connection)).await;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ringway_config::snapshot::Route;
 use ringway_http::h1::{self, BodyReader, BodyWriter};
-use ringway_http::{Framing, Method};
+use ringway_http::{BodyError, Framing, Method};
 
 use super::body::RequestBody;
 use super::relay::{Pace, Relay, RelayError};
@@ -18,7 +18,7 @@ use super::{Exchange, Scratch};
 use crate::clock::Moment;
 use crate::downstream::Connection;
 use crate::error::{Fault, Side};
-use crate::net::{Buffer, Buffers, Deadline, NetError, Reader};
+use crate::net::{Buffer, Buffers, Deadline, NetError, Reader, Writer};
 use crate::upstream::{Checkout, Seat};
 use crate::worker::Local;
 
@@ -40,6 +40,16 @@ pub(super) struct Link {
 }
 
 impl Link {
+    fn new(began: Moment, upload_done: bool) -> Self {
+        Self {
+            upload_done: Cell::new(upload_done),
+            client_left: Cell::new(false),
+            cut: Cell::new(false),
+            began,
+            bytes_in: Cell::new(0),
+        }
+    }
+
     /// The true reason of a wait that was over: the upstream was late, or somebody else ended it.
     pub(super) fn why_late(&self, late: Fault) -> Fault {
         let timeout = matches!(late, Fault::UpstreamTimeout | Fault::UpstreamBodyTimeout);
@@ -70,32 +80,49 @@ impl Exchange<'_> {
         attempt: &Attempt<'_>,
         up: &mut Checkout,
     ) -> Result<Outcome, Fault> {
-        let framing = match (self.body, attempt.ready) {
-            (RequestBody::Done, _) => self.scratch.request.framing,
-            (RequestBody::Untouched(framing), _) => framing,
-            (RequestBody::Begun, _) => return Err(Fault::ResetBeforeHead),
-        };
-        let framing = if framing == Framing::None && expects_length(self.scratch.request.method) {
-            Framing::Length(0)
-        } else {
-            framing
-        };
+        let framing = self.request_framing()?;
         let out = self.encode_request(attempt, framing);
         up.deadline.set(attempt.until);
         up.writer.send(out, &up.deadline).await.map_err(|error| match error {
             NetError::TimedOut => Fault::UpstreamTimeout,
             NetError::Io(_) => Fault::ResetBeforeHead,
         })?;
-        self.record.stages.sent_us = Some(self.record.micros(self.local.now()));
+        let now = self.local.now();
+        self.record.stages.sent_us = Some(self.record.micros(now));
+        let streams = attempt.ready.is_none();
+        if streams {
+            self.body = RequestBody::Begun;
+        }
+        let link = Link::new(now, !streams);
+        let outcome = self.both_ways(attempt, up, &link, framing).await;
+        self.record.bytes_in += link.bytes_in.get();
+        if streams && link.upload_done.get() {
+            self.body = RequestBody::Done;
+        }
+        outcome
+    }
+
+    /// The framing of the request towards the endpoint.
+    fn request_framing(&self) -> Result<Framing, Fault> {
+        match self.body {
+            RequestBody::Done if expects_length(self.scratch.request.method) => Ok(Framing::Length(0)),
+            RequestBody::Done => Ok(self.scratch.request.framing),
+            RequestBody::Untouched(framing) => Ok(framing),
+            // An attempt after one that streamed the body: nothing is left to send.
+            RequestBody::Begun => Err(Fault::ResetBeforeHead),
+        }
+    }
+
+    /// Relays the response, and meanwhile the rest of the request, or watches the client.
+    async fn both_ways(
+        &mut self,
+        attempt: &Attempt<'_>,
+        up: &mut Checkout,
+        link: &Link,
+        framing: Framing,
+    ) -> Result<Outcome, Fault> {
         let may_persist = self.may_persist();
         let chain = self.record.route.and_then(|id| self.plan.chain(id)).map(|chain| &**chain);
-        let link = Link {
-            upload_done: Cell::new(attempt.ready.is_some()),
-            client_left: Cell::new(false),
-            cut: Cell::new(false),
-            began: self.local.now(),
-            bytes_in: Cell::new(0),
-        };
         let Scratch { request, response, facts, chain: state, upgrade, write_deadline, .. } =
             &mut *self.scratch;
         let Connection { reader, writer, input, stay, .. } = &mut *self.connection;
@@ -103,7 +130,7 @@ impl Exchange<'_> {
             local: self.local,
             route: attempt.route,
             chain,
-            link: &link,
+            link,
             reader: &mut up.reader,
             input: &mut up.input,
             head_reader: &mut up.head_reader,
@@ -119,42 +146,14 @@ impl Exchange<'_> {
             may_try_again: attempt.may_try_again,
             may_persist,
         };
-        let read_deadline = &stay.entry.deadline;
-        let outcome = if attempt.ready.is_some() {
-            let watch = watch_client(self.local, reader, read_deadline, &up.deadline, &link);
-            drive(response.run(), watch).await
-        } else {
-            self.body = RequestBody::Begun;
-            let mut body = BodyReader::new(framing, &attempt.route.limits.head);
-            let mut encoder = BodyWriter::new(framing);
-            let bytes_out = Cell::new(0);
-            let upload = Relay {
-                local: self.local,
-                buffers: &self.local.buffers,
-                reader,
-                input,
-                read_deadline,
-                body: &mut body,
-                writer: &mut up.writer,
-                write_deadline: &up.deadline,
-                encoder: &mut encoder,
-                pace: Pace {
-                    bytes_max: attempt.route.limits.body_bytes_max,
-                    read_timeout: Some(attempt.route.limits.body_timeout),
-                    write_timeout: None,
-                    min_rate: attempt.route.limits.min_rate,
-                },
-                bytes_in: &link.bytes_in,
-                bytes_out: &bytes_out,
-                began: link.began,
-            };
-            drive(response.run(), send_body(upload, &link)).await
-        };
-        self.record.bytes_in += link.bytes_in.get();
-        if attempt.ready.is_none() && link.upload_done.get() {
-            self.body = RequestBody::Done;
+        let deadline = &stay.entry.deadline;
+        if attempt.ready.is_some() {
+            let watch = watch_client(self.local, reader, deadline, &up.deadline, link);
+            return drive(response.run(), watch).await;
         }
-        outcome
+        let upload =
+            Upload { local: self.local, route: attempt.route, link, framing, reader, input, deadline };
+        drive(response.run(), upload.run(&mut up.writer, &up.deadline)).await
     }
 
     /// The request's head, with its body behind it when that is at hand.
@@ -222,24 +221,61 @@ async fn drive(
     .await
 }
 
-/// Sends the request's body.
-async fn send_body(mut upload: Relay<'_>, link: &Link) -> Result<(), Fault> {
-    match upload.run(Buffer::empty()).await {
-        Ok(()) => {
-            link.upload_done.set(true);
-            watch_client(upload.local, upload.reader, upload.read_deadline, upload.write_deadline, link).await
-        }
-        Err(error) => Err(match error {
-            RelayError::Read(NetError::TimedOut) if upload.local.cut.get() => Fault::DrainCut,
-            RelayError::Read(NetError::TimedOut) => Fault::BodyTimeout,
-            RelayError::Read(NetError::Io(_)) => Fault::ClientReset,
-            RelayError::Body(ringway_http::BodyError::Truncated) => Fault::ClientClosed,
-            RelayError::Body(error) => Fault::RequestBody(error),
-            RelayError::Write(NetError::TimedOut) => Fault::UpstreamTimeout,
-            RelayError::Write(NetError::Io(_)) => Fault::ResetBeforeHead,
-            RelayError::TooLarge => Fault::BodyTooLarge,
-            RelayError::TooSlow => Fault::BodyTooSlow,
-        }),
+/// A request body that is still coming.
+struct Upload<'a> {
+    local: &'a Rc<Local>,
+    route: &'a Route,
+    link: &'a Link,
+    framing: Framing,
+    reader: &'a mut Reader,
+    input: &'a mut Buffer,
+    deadline: &'a Deadline,
+}
+
+impl Upload<'_> {
+    /// Sends it; then watches the client.
+    async fn run(self, writer: &mut Writer, write_deadline: &Deadline) -> Result<(), Fault> {
+        let limits = &self.route.limits;
+        let mut body = BodyReader::new(self.framing, &limits.head);
+        let mut encoder = BodyWriter::new(self.framing);
+        let bytes_out = Cell::new(0);
+        let mut relay = Relay {
+            local: self.local,
+            buffers: &self.local.buffers,
+            reader: self.reader,
+            input: self.input,
+            read_deadline: self.deadline,
+            body: &mut body,
+            writer,
+            write_deadline,
+            encoder: &mut encoder,
+            pace: Pace {
+                bytes_max: limits.body_bytes_max,
+                read_timeout: Some(limits.body_timeout),
+                write_timeout: None,
+                min_rate: limits.min_rate,
+            },
+            bytes_in: &self.link.bytes_in,
+            bytes_out: &bytes_out,
+            began: self.link.began,
+        };
+        relay.run(Buffer::empty()).await.map_err(|error| upload_fault(self.local, &error))?;
+        self.link.upload_done.set(true);
+        watch_client(self.local, self.reader, self.deadline, write_deadline, self.link).await
+    }
+}
+
+fn upload_fault(local: &Local, error: &RelayError) -> Fault {
+    match error {
+        RelayError::Read(NetError::TimedOut) if local.cut.get() => Fault::DrainCut,
+        RelayError::Read(NetError::TimedOut) => Fault::BodyTimeout,
+        RelayError::Read(NetError::Io(_)) => Fault::ClientReset,
+        RelayError::Body(BodyError::Truncated) => Fault::ClientClosed,
+        RelayError::Body(error) => Fault::RequestBody(*error),
+        RelayError::Write(NetError::TimedOut) => Fault::UpstreamTimeout,
+        RelayError::Write(NetError::Io(_)) => Fault::ResetBeforeHead,
+        RelayError::TooLarge => Fault::BodyTooLarge,
+        RelayError::TooSlow => Fault::BodyTooSlow,
     }
 }
 

@@ -32,22 +32,26 @@ impl Exchange<'_> {
             return After::Close;
         }
         self.begin_answer(described.status);
-        if fault == Fault::Method || fault == Fault::Connect || fault == Fault::FileMethod {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the pattern above names all three")]
+        if let Fault::Method | Fault::Connect | Fault::FileMethod = fault {
             let allow = match fault {
                 Fault::Method => self.scratch.text.as_str(),
-                Fault::FileMethod => "GET, HEAD",
-                _ => "",
+                Fault::Connect => super::respond::METHODS,
+                _ => "GET, HEAD",
             };
             let _ = self.scratch.response.fields.set("Allow", allow.as_bytes());
         }
-        let persistence = match fault {
-            // What follows a head or a body that was refused, or that is late, cannot be told from it.
-            Fault::Head(_) | Fault::RequestBody(_) | Fault::HeaderTimeout | Fault::BodyTimeout => {
-                Persistence::Close
-            }
-            Fault::BodyTooSlow | Fault::Connect => Persistence::Close,
-            _ => Persistence::KeepAlive,
-        };
+        // What follows a head or a body that was refused, or that is late, cannot be told from it.
+        let broken = matches!(
+            fault,
+            Fault::Head(_)
+                | Fault::RequestBody(_)
+                | Fault::HeaderTimeout
+                | Fault::BodyTimeout
+                | Fault::BodyTooSlow
+                | Fault::Connect
+        );
+        let persistence = if broken { Persistence::Close } else { Persistence::KeepAlive };
         self.send_error(described.reason, described.message, persistence).await
     }
 

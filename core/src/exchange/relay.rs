@@ -175,7 +175,7 @@ impl Relay<'_> {
         let Some(rate) = self.pace.min_rate else { return Ok(()) };
         let elapsed = self.local.now().since(self.began);
         let got = self.bytes_in.get() + self.input.len() as u64;
-        let slow = elapsed > RATE_GRACE && (got as u128) < u128::from(rate) * elapsed.as_millis() / 1000;
+        let slow = elapsed > RATE_GRACE && u128::from(got) < u128::from(rate) * elapsed.as_millis() / 1000;
         if slow { Err(RelayError::TooSlow) } else { Ok(()) }
     }
 

@@ -10,6 +10,9 @@ use super::{Exchange, Scratch};
 use crate::clock;
 use crate::downstream::After;
 
+/// The methods that a gateway passes on.
+pub(super) const METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH";
+
 impl Exchange<'_> {
     /// `respond`.
     pub(super) async fn respond(&mut self, respond: &Respond) -> After {
@@ -91,8 +94,7 @@ impl Exchange<'_> {
     /// `OPTIONS *` (RFC 9110, 9.3.7): it reaches no route, as it names no resource.
     pub(super) async fn answer_options(&mut self) -> After {
         self.begin_answer(204);
-        let methods = b"GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH";
-        let _ = self.scratch.response.fields.set("Allow", methods);
+        let _ = self.scratch.response.fields.set("Allow", METHODS.as_bytes());
         self.send_answer(b"", Persistence::KeepAlive).await
     }
 }

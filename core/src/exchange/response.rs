@@ -205,12 +205,13 @@ impl Response<'_> {
 fn relay_fault(local: &Local, error: &RelayError) -> Fault {
     match error {
         RelayError::Read(NetError::TimedOut) if local.cut.get() => Fault::DrainCut,
-        RelayError::Read(NetError::TimedOut) => Fault::UpstreamBodyTimeout,
+        // Responses have neither a limit nor a least rate.
+        RelayError::Read(NetError::TimedOut) | RelayError::TooLarge | RelayError::TooSlow => {
+            Fault::UpstreamBodyTimeout
+        }
         RelayError::Read(NetError::Io(_)) => Fault::UpstreamBody(ringway_http::BodyError::Truncated),
         RelayError::Body(error) => Fault::UpstreamBody(*error),
         RelayError::Write(error) => send_fault(local, error),
-        // Responses have neither a limit nor a least rate.
-        RelayError::TooLarge | RelayError::TooSlow => Fault::UpstreamBodyTimeout,
     }
 }
 

@@ -66,7 +66,7 @@ struct InUse(Rc<Pool>);
 
 impl InUse {
     fn new(pool: &Rc<Pool>) -> Self {
-        pool.count_add(EndpointCount::Active);
+        pool.count(EndpointCount::Active);
         Self(Rc::clone(pool))
     }
 }

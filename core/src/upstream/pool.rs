@@ -51,7 +51,7 @@ impl Pool {
         if self.idle.borrow().len() >= self.keepalive.get() || !connection.reader.is_quiet() {
             return;
         }
-        self.count_add(EndpointCount::Idle);
+        self.count(EndpointCount::Idle);
         self.idle.borrow_mut().push(Idle { since: now, connection });
     }
 
@@ -85,10 +85,6 @@ impl Pool {
         self.counts.endpoint_add(self.metric, name, 1);
     }
 
-    pub(super) fn count_add(&self, name: EndpointCount) {
-        self.counts.endpoint_add(self.metric, name, 1);
-    }
-
     pub(super) fn count_sub(&self, name: EndpointCount) {
         self.counts.endpoint_sub(self.metric, name, 1);
     }
@@ -103,11 +99,14 @@ impl Drop for Pool {
     }
 }
 
+/// The upstream's name and the address.
+type PoolKey = (Arc<str>, SocketAddress);
+
 /// All pools of a worker, by upstream and address; they outlive plans.
 #[derive(Debug)]
 pub(crate) struct Pools {
     counts: Rc<Writer>,
-    pools: RefCell<HashMap<(Arc<str>, SocketAddress), Rc<Pool>>>,
+    pools: RefCell<HashMap<PoolKey, Rc<Pool>>>,
 }
 
 impl Pools {

@@ -33,6 +33,7 @@ pub(crate) struct Scratch {
 /// The free ones.
 #[derive(Default)]
 pub(crate) struct Scratches {
+    #[expect(clippy::vec_box, reason = "a scratch is large and handed about by its box")]
     free: RefCell<Vec<Box<Scratch>>>,
 }
 
