@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 pub mod error;
+mod file;
 pub mod load;
+mod resolve;
 pub mod rewrite;
 pub mod routes;
 pub mod snapshot;

@@ -1,7 +1,7 @@
 //! The snapshot: everything that the file says, checked, resolved and immutable.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +43,19 @@ pub struct Snapshot {
     pub upstreams: Vec<Upstream>,
     /// `[routes]` and their index.
     pub routes: Routes,
+    /// Where all of this was read.
+    pub source: Source,
+}
+
+/// The text that a snapshot was made from: the effective configuration and the differences are told from it.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The file as it was named.
+    pub file: Arc<str>,
+    /// Its text; references stand in it, not what they stand for.
+    pub text: Arc<str>,
+    /// What relative paths are relative to.
+    pub base: Arc<Path>,
 }
 
 /// `[server]`.

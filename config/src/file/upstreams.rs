@@ -1,0 +1,195 @@
+//! `[upstreams.NAME]` as it is typed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::address;
+use super::reader::{Table, Text, Value};
+use crate::snapshot::{Address, HealthCheck};
+
+/// The most endpoints of one upstream.
+const ENDPOINTS_MAX: usize = 1_000;
+/// The most idle connections kept per endpoint by each worker.
+const KEEPALIVE_MAX: u64 = 10_000;
+const WEIGHT_MAX: u64 = 65_535;
+const WEIGHT: u64 = 100;
+const IN_A_ROW_MAX: u64 = 100;
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// An upstream; it refers to nothing.
+pub(crate) struct Upstream<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) at: usize,
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) keepalive: u64,
+    pub(crate) keepalive_timeout: Duration,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) health: Option<HealthCheck>,
+    pub(crate) base_path: String,
+}
+
+/// One entry of `endpoints`.
+pub(crate) struct Endpoint {
+    pub(crate) text: Arc<str>,
+    pub(crate) address: Address,
+    pub(crate) weight: u32,
+}
+
+/// Reads one upstream.
+pub(crate) fn read<'a>(name: &'a str, value: &Value<'a>) -> Option<Upstream<'a>> {
+    let mut table = value.table("upstreams.NAME")?;
+    let at = table.at;
+    let endpoints = read_endpoints(&mut table);
+    // The key stands in the file, so that a reader sees which one it is; there is one so far.
+    table.word("balance", &[("round-robin", ())], ());
+    let keepalive = table.number("keepalive", 32, 0..=KEEPALIVE_MAX);
+    let keepalive_timeout = table.duration(
+        "keepalive_timeout",
+        Duration::from_secs(60),
+        Duration::from_millis(100)..=60 * MINUTE,
+    );
+    let connect_timeout = table.duration("connect_timeout", Duration::from_secs(1), MILLISECOND..=5 * MINUTE);
+    let health = read_health(&mut table);
+    let base_path = read_base_path(&mut table);
+    table.close_section(&super::section_name("upstreams", name));
+    Some(Upstream { name, at, endpoints, keepalive, keepalive_timeout, connect_timeout, health, base_path })
+}
+
+fn read_endpoints(table: &mut Table<'_>) -> Vec<Endpoint> {
+    let Some(value) = table.take("endpoints") else {
+        table.missing("endpoints", "endpoints = [\"127.0.0.1:3000\"]");
+        return Vec::new();
+    };
+    let Some(items) = value.list("a list of endpoints, such as [\"127.0.0.1:3000\"]") else {
+        return Vec::new();
+    };
+    if items.is_empty() {
+        value
+            .sink
+            .error(value.at, "an upstream has at least one endpoint; write for example \"127.0.0.1:3000\"");
+    }
+    if items.len() > ENDPOINTS_MAX {
+        let message = format!("an upstream has at most {ENDPOINTS_MAX} endpoints, found {}", items.len());
+        value.sink.error(value.at, message);
+    }
+    let mut endpoints: Vec<Endpoint> = Vec::with_capacity(items.len());
+    let mut shown = Vec::new();
+    for item in items {
+        let read = read_endpoint(&item, &mut shown);
+        let Some(endpoint) = read else { continue };
+        if endpoints.iter().any(|other| other.text == endpoint.text) {
+            value.sink.error(item.at, "this endpoint is there twice; give it a `weight` instead");
+        }
+        endpoints.push(endpoint);
+    }
+    table.show("endpoints", || format!("[{}]", shown.join(", ")));
+    endpoints
+}
+
+fn read_endpoint(item: &Value<'_>, shown: &mut Vec<String>) -> Option<Endpoint> {
+    let expected =
+        "an endpoint, such as \"127.0.0.1:3000\" or { address = \"127.0.0.1:3000\", weight = 100 }";
+    let (text, weight) = if item.is_table() {
+        let mut table = item.table("upstreams.NAME.endpoints[]")?;
+        let Some(address) = table.take("address") else {
+            table.missing("address", "address = \"127.0.0.1:3000\"");
+            table.finish();
+            return None;
+        };
+        let weight = table.number("weight", WEIGHT, 1..=WEIGHT_MAX);
+        shown.push(table.shown_inline());
+        table.finish();
+        (address.text("an address such as \"127.0.0.1:3000\"")?, weight)
+    } else {
+        let text = item.text(expected)?;
+        shown.push(super::sink::show_inline(&[
+            ("address".to_owned(), super::sink::quote(text.typed)),
+            ("weight".to_owned(), WEIGHT.to_string()),
+        ]));
+        (text, WEIGHT)
+    };
+    let address = read_address(item, &text)?;
+    let weight = u32::try_from(weight).ok()?;
+    Some(Endpoint { text: Arc::from(text.value), address, weight })
+}
+
+fn read_address(item: &Value<'_>, text: &Text<'_>) -> Option<Address> {
+    if text.is_unknown {
+        // Nothing is known of it, and nothing connects to it: references are only left alone when a file is checked.
+        return Some(Address::Name(Arc::from(text.typed), 0));
+    }
+    match address::parse_endpoint(&text.value, item.sink.base) {
+        Ok(address) => Some(address),
+        Err(message) => {
+            item.sink.error(text.at, text.found(&message));
+            None
+        }
+    }
+}
+
+fn read_health(table: &mut Table<'_>) -> Option<HealthCheck> {
+    let mut below = table.open("health", "upstreams.NAME.health")?;
+    let path = match below.take("path") {
+        Some(value) => value.text("a path such as \"/health\"").filter(|text| check_target(&value, text)),
+        None => {
+            below.missing("path", "health = { path = \"/health\" }");
+            None
+        }
+    };
+    let host = below.text("host");
+    let expect = read_expect(&mut below);
+    let interval_at = below.peek_at("timeout").or_else(|| below.peek_at("interval"));
+    let interval =
+        below.duration("interval", Duration::from_secs(5), Duration::from_millis(100)..=60 * MINUTE);
+    let timeout = below.duration("timeout", Duration::from_secs(2).min(interval), MILLISECOND..=60 * MINUTE);
+    if timeout > interval {
+        let message = "a check's `timeout` is at most its `interval`, or checks would pile up; lower it";
+        below.sink.error(interval_at.unwrap_or(below.at), message);
+    }
+    let count = |table: &mut Table<'_>, key, default| {
+        u32::try_from(table.number(key, default, 1..=IN_A_ROW_MAX)).unwrap_or(1)
+    };
+    let unhealthy_after = count(&mut below, "unhealthy_after", 3);
+    let healthy_after = count(&mut below, "healthy_after", 2);
+    table.close("health", below);
+    let path = Arc::from(path?.value);
+    let host = host.map(|text| Arc::from(text.value));
+    Some(HealthCheck { path, host, expect, interval, timeout, unhealthy_after, healthy_after })
+}
+
+fn read_expect(table: &mut Table<'_>) -> Vec<u16> {
+    let Some(value) = table.take("expect") else {
+        table.show("expect", || "200".to_owned());
+        return vec![200];
+    };
+    let items = if value.is_list() { value.list("a list").unwrap_or_default() } else { vec![value] };
+    if items.is_empty() {
+        value.sink.error(value.at, "expected at least one status, such as 200");
+    }
+    super::statuses(&items, 100..=599)
+}
+
+fn read_base_path(table: &mut Table<'_>) -> String {
+    let Some(value) = table.take("path") else { return String::new() };
+    let Some(text) = value.text("a path such as \"/users\"") else { return String::new() };
+    if !check_target(&value, &text) {
+        return String::new();
+    }
+    if text.value.contains('?') {
+        value.sink.error(value.at, "a base path has no query; leave out what follows the `?`");
+    }
+    text.value.trim_end_matches('/').to_owned()
+}
+
+/// A path as it is sent: visible ASCII without a fragment, from a `/` on.
+fn check_target(value: &Value<'_>, text: &Text<'_>) -> bool {
+    let sent = text.value.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    let valid = text.is_unknown || (text.value.starts_with('/') && sent);
+    if !valid {
+        let message = "expected a path that starts with `/`, of visible ASCII without `#`";
+        value.sink.error(value.at, text.found(message));
+    }
+    valid
+}
