@@ -139,4 +139,13 @@ mod tests {
         let errors = parsed("headers", "{ }").unwrap_err();
         assert_eq!((errors.len(), errors[0].span.clone()), (1, 0..3), "{errors:?}");
     }
+    #[test]
+    fn the_page_on_writing_a_filter_shows_the_code_that_runs() {
+        let page = include_str!("../WRITING_A_FILTER.md");
+        let blocks: Vec<_> =
+            page.split("```rust\n").skip(1).filter_map(|rest| rest.split("\n```\n").next()).collect();
+        let [file, line] = blocks[..] else { panic!("{} blocks of code", blocks.len()) };
+        assert_eq!(file, include_str!("example.rs").trim_end());
+        assert!(include_str!("registry.rs").contains(line), "{line}");
+    }
 }
