@@ -118,7 +118,7 @@ mod tests {
         filter(name, "headers", &format!("{{ request = {edits}, response = {edits} }}"))
     }
 
-    /// A filter that answers every request that these tests make, whose path is empty or `/`.
+    /// A filter that answers requests for one path, and counts them.
     fn closer(name: &str, path: &str) -> Arc<FilterConfig> {
         filter(name, "example", &format!("{{ path = '{path}' }}"))
     }

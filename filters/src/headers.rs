@@ -32,28 +32,28 @@ use crate::template::Template;
 pub(crate) struct File {
     /// For requests, on their way to the upstream.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub request: Option<Edits>,
+    request: Option<Edits>,
     /// For responses, on their way to the client.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub response: Option<Edits>,
+    response: Option<Edits>,
 }
 
 /// What is typed for one direction.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Edits {
+pub(crate) struct Edits {
     /// Names to remove.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub remove: Vec<Spanned<String>>,
+    remove: Vec<Spanned<String>>,
     /// From an old name to a new one.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub rename: BTreeMap<Spanned<String>, Spanned<String>>,
+    rename: BTreeMap<Spanned<String>, Spanned<String>>,
     /// From a name to its only value.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub set: BTreeMap<Spanned<String>, Spanned<String>>,
+    set: BTreeMap<Spanned<String>, Spanned<String>>,
     /// From a name to a further value.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub add: BTreeMap<Spanned<String>, Spanned<String>>,
+    add: BTreeMap<Spanned<String>, Spanned<String>>,
 }
 
 /// What was typed, checked and compiled.

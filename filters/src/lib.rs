@@ -8,7 +8,7 @@ mod error;
 mod example;
 pub mod facts;
 mod filter;
-pub mod headers;
+mod headers;
 mod nearest;
 mod read;
 pub mod registry;

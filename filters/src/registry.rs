@@ -12,7 +12,6 @@ use crate::dispatch::{Seat, at, filters};
 use crate::error::FilterError;
 use crate::facts::Facts;
 use crate::filter::Filter;
-use crate::headers::{self, Edits};
 use crate::nearest::nearest;
 use crate::read;
 
@@ -34,16 +33,6 @@ pub struct FilterConfig {
 }
 
 impl FilterConfig {
-    /// The filter of a route's own `request` and `response` tables; their spans are those of the file.
-    pub fn headers(
-        name: impl Into<String>,
-        request: Option<Edits>,
-        response: Option<Edits>,
-    ) -> Result<Self, Vec<FilterError>> {
-        let (settings, text) = build::<headers::Headers>(headers::File { request, response })?;
-        Ok(Self { name: name.into(), settings: Settings::Headers(settings), text })
-    }
-
     /// The kind, such as `headers`.
     pub fn kind(&self) -> &'static str {
         self.settings.kind()
