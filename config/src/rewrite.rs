@@ -9,7 +9,7 @@ use regex::bytes::{Captures, Regex};
 use ringway_filters::Params;
 
 use crate::routes::PathRule;
-use crate::routes::path::{compile, is_path_byte};
+use crate::routes::path::{compile, encode, is_path_byte};
 use crate::routes::rule::hex;
 
 /// A route's rewrite, compiled.
@@ -216,7 +216,7 @@ fn push_literal<Name>(parts: &mut Vec<Part<Name>>, text: &str) -> Result<(), Str
     if let Some(bad) =
         text.chars().find(|&c| !(c.is_ascii() && (is_path_byte(c as u8) || c == '/' || c == '%')))
     {
-        let encoded: String = bad.to_string().bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let encoded = encode(bad.encode_utf8(&mut [0; 4]));
         let shown = bad.escape_default();
         return Err(format!(
             "`{shown}` cannot stand in a path as it is, found in `{text}`; write `{encoded}`"

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
+use super::cover::never;
 use super::index::methods_overlap;
 use super::order::Place;
 use super::path::{PathRule, Piece};
@@ -55,6 +56,7 @@ impl fmt::Display for Conflict {
 pub(super) fn find(rules: &[RouteRule], routes: &[Route], places: &[Place]) -> Vec<Conflict> {
     let mut pairs = HashSet::new();
     tied(rules, places, &mut pairs);
+    never(rules, places, &mut pairs);
     let mut conflicts: Vec<_> = pairs
         .into_iter()
         .filter_map(|(route, other, kind)| {
@@ -66,7 +68,8 @@ pub(super) fn find(rules: &[RouteRule], routes: &[Route], places: &[Place]) -> V
     conflicts
 }
 
-type Pairs = HashSet<(u32, u32, ConflictKind)>;
+/// The route to change, the other one, and why.
+pub(super) type Pairs = HashSet<(u32, u32, ConflictKind)>;
 
 /// What a path is, apart from the literal segments of a pattern, which are dimensions.
 #[derive(PartialEq, Eq, Hash)]
@@ -82,13 +85,14 @@ enum Shape<'a> {
 /// Something that a rule may ask to have one value: it asks for a point in the space of these, and two rules overlap if
 /// they agree in all the dimensions that both have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Dimension<'a> {
+pub(super) enum Dimension<'a> {
     Segment(usize),
     Header(&'a str),
     Query(&'a str),
 }
 
-type Point<'a> = Vec<(Dimension<'a>, &'a str)>;
+/// Sorted by dimension.
+pub(super) type Point<'a> = Vec<(Dimension<'a>, &'a str)>;
 
 fn shape(path: &PathRule) -> Shape<'_> {
     match path {
@@ -109,10 +113,16 @@ fn point(rule: &RouteRule) -> Point<'_> {
             }
         }
     }
-    // Both are sorted by name already.
-    point.extend(rule.headers.iter().map(|field| (Dimension::Header(field.name()), field.value())));
-    point.extend(rule.query.iter().map(|parameter| (Dimension::Query(parameter.name()), parameter.value())));
+    point.append(&mut conditions(rule));
     point
+}
+
+/// The part of a rule's point that is neither host nor path.
+pub(super) fn conditions(rule: &RouteRule) -> Point<'_> {
+    // Both are sorted by name already.
+    let headers = rule.headers.iter().map(|field| (Dimension::Header(field.name()), field.value()));
+    let query = rule.query.iter().map(|parameter| (Dimension::Query(parameter.name()), parameter.value()));
+    headers.chain(query).collect()
 }
 
 /// Routes with equal keys that overlap.
@@ -190,4 +200,117 @@ fn listeners_overlap(left: &RouteRule, right: &RouteRule) -> bool {
     left.listeners.is_empty()
         || right.listeners.is_empty()
         || left.listeners.iter().any(|listener| right.listeners.contains(listener))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::build;
+    use super::*;
+
+    fn conflicts(rules: &[&str]) -> Vec<(u32, u32, ConflictKind)> {
+        let found = build(rules).err().unwrap_or_default();
+        found.iter().map(|conflict| (conflict.route.0, conflict.other.0, conflict.kind)).collect()
+    }
+
+    #[test]
+    fn routes_that_nothing_tells_apart_are_tied() {
+        for (first, second, tied) in [
+            ("0 * * path:/a", "0 * * path:/a", true),
+            ("0 * * prefix:/a", "0 * * prefix:/a/", true),
+            ("0 * * prefix:/", "0 * *", true),
+            ("0 * * path:/a", "0 * * path:/a/", false),
+            ("0 * * path:/a", "0 * * prefix:/a", false),
+            ("0 * a.com path:/a", "0 * b.com path:/a", false),
+            ("0 * a.com,b.com path:/a", "0 * b.com path:/a", true),
+            ("0 * *.a.com path:/a", "0 * *.a.com path:/a", true),
+            ("0 0 * path:/a", "0 1 * path:/a", false),
+            ("0 0 * path:/a", "0 * * path:/a", true),
+            ("0 * * path:/a GET", "0 * * path:/a POST", false),
+            ("0 * * path:/a GET,POST", "0 * * path:/a POST", true),
+            ("0 * * path:/a GET", "0 * * path:/a HEAD", true),
+            ("0 * * path:/a PURGE", "0 * * path:/a BAN", false),
+            ("0 * * path:/a GET", "0 * * path:/a", false),
+            ("0 * * path:/a * x=1", "0 * * path:/a * x=2", false),
+            ("0 * * path:/a * x=1", "0 * * path:/a * X=1", true),
+            ("0 * * path:/a * x=1", "0 * * path:/a * y=1", true),
+            ("0 * * path:/a * x=1", "0 * * path:/a * * x=1", true),
+            ("0 * * path:/a * x=1", "0 * * path:/a GET", true),
+            ("0 * * path:/a * x=1,y=1", "0 * * path:/a * x=2,z=1", false),
+            ("0 * * pattern:/u/{a}", "0 * * pattern:/u/{b}", true),
+            ("0 * * pattern:/u/{a}", "0 * * pattern:/v/{b}", false),
+            ("0 * * pattern:/u/{a}", "0 * * pattern:/{b}/x", true),
+            ("0 * * pattern:/u/{a}", "0 * * pattern:/{b}/", false),
+            ("0 * * pattern:/u/{a}/x", "0 * * pattern:/u/{b}/y", false),
+            ("0 * * pattern:/u/{a}", "0 * * pattern:/u/{b}/{c}", false),
+            ("0 * * pattern:/u/{a}", "0 * * pattern:/u/{b...}", false),
+            ("0 * * regex:^/a", "0 * * regex:^/a", true),
+            ("0 * * regex:^/a", "0 * * regex:^/b", false),
+            ("1 * * path:/a", "0 * * path:/b", false),
+        ] {
+            let expected = if tied { vec![(1, 0, ConflictKind::Tied)] } else { Vec::new() };
+            assert_eq!(conflicts(&[first, second]), expected, "{first} | {second}");
+        }
+    }
+
+    #[test]
+    fn a_route_that_another_one_covers_can_never_match() {
+        for (wide, narrow, never) in [
+            ("1 * * prefix:/", "0 * * path:/a", true),
+            ("1 * *", "0 * * regex:^/a", true),
+            ("1 * * prefix:/a", "0 * * path:/a/b", true),
+            ("1 * * prefix:/a", "0 * * path:/a", true),
+            ("1 * * prefix:/a", "0 * * path:/ab", false),
+            ("1 * * prefix:/a", "0 * * prefix:/a/b/", true),
+            ("1 * * prefix:/a", "0 * * prefix:/", false),
+            ("1 * * prefix:/a", "0 * * pattern:/a/{x}/b", true),
+            ("1 * * prefix:/a", "0 * * pattern:/{x}/b", false),
+            ("1 * * prefix:/a", "0 * * regex:^/a/", false),
+            ("1 * * path:/a", "0 * * path:/a", true),
+            ("1 * * path:/a", "0 * * prefix:/a", false),
+            ("1 * * pattern:/u/{x}", "0 * * path:/u/me", true),
+            ("1 * * pattern:/u/{x}", "0 * * path:/u/", false),
+            ("1 * * pattern:/u/{x}", "0 * * pattern:/u/{y}", true),
+            ("1 * * pattern:/{x}/{y}", "0 * * pattern:/u/{y}", true),
+            ("1 * * pattern:/u/{x}/", "0 * * path:/u/me/", true),
+            ("1 * * regex:^/a", "0 * * regex:^/a", true),
+            ("1 * * path:/a GET", "0 * * path:/a", false),
+            ("1 * * path:/a", "0 * * path:/a GET", true),
+            ("1 * * path:/a GET", "0 * * path:/a HEAD", true),
+            ("1 * * path:/a GET", "0 * * path:/a HEAD,POST", false),
+            ("1 * * path:/a * x=1", "0 * * path:/a", false),
+            ("1 * * path:/a * x=1", "0 * * path:/a * x=1", true),
+            ("1 * * path:/a", "0 * * path:/a * x=1", true),
+            ("1 0 * path:/a", "0 * * path:/a", false),
+            ("1 * * path:/a", "0 0 * path:/a", true),
+            ("1 0 * path:/a", "0 0 * path:/a", true),
+            ("1 * a.com path:/a", "0 * * path:/a", false),
+            ("1 * * path:/a", "0 * a.com path:/a", true),
+            ("1 * *.com path:/a", "0 * a.com path:/a", true),
+            ("1 * *.com path:/a", "0 * *.a.com path:/a", true),
+            ("1 * *.a.com path:/a", "0 * a.com path:/a", false),
+            ("1 * a.com path:/a", "0 * a.com,b.com path:/a", false),
+            ("1 * a.com,b.com path:/a", "0 * a.com,b.com path:/a", true),
+            ("0 * * pattern:/a/{rest...}", "0 * * prefix:/a/b", true),
+            ("0 * * pattern:/a/{rest...}", "0 * * path:/a/b", false),
+            ("0 * * regex:^/", "0 * * prefix:/a", true),
+            ("0 * * regex:^/", "0 * * prefix:/", false),
+        ] {
+            let expected = if never { vec![(0, 1, ConflictKind::NeverMatches)] } else { Vec::new() };
+            assert_eq!(conflicts(&[narrow, wide]), expected, "{wide} | {narrow}");
+        }
+    }
+
+    #[test]
+    fn every_conflict_is_reported_in_the_files_order() {
+        let found = conflicts(&[
+            "1 * * prefix:/a",
+            "0 * * path:/a/b",
+            "0 * * path:/c",
+            "0 * * path:/c",
+            "0 * * path:/d",
+        ]);
+        assert_eq!(found, [(1, 0, ConflictKind::NeverMatches), (3, 2, ConflictKind::Tied)]);
+        let Err(found) = build(&["0 * * path:/c", "0 * * path:/c"]) else { panic!("refused") };
+        assert!(found[0].to_string().starts_with("nothing tells this route apart from `0 * * path:/c`"));
+    }
 }

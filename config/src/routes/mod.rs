@@ -5,6 +5,7 @@
 //! that nothing tells apart, and one that can never match, are [`Conflict`]s.
 
 mod conflict;
+mod cover;
 mod index;
 mod order;
 pub(crate) mod path;
