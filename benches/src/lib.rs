@@ -1,1 +1,88 @@
-//! Criterion benches.
+//! What the benches share: routes to look up, made by the thousand.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringway_config::rewrite::Rewrite;
+use ringway_config::routes::{HostRule, Lookup, MethodRule, PathRule, RouteRule};
+use ringway_config::snapshot::{ErrorFormat, Limits, ListenerId, Respond, Retry, Route, Terminal};
+use ringway_http::Method;
+
+/// Rules for so many routes: in turn an exact path, a prefix, and a pattern below one of a thousand services, every second
+/// of them for one of a hundred hosts, with one catch-all at the end.
+pub fn rules(count: usize) -> Result<Vec<RouteRule>, String> {
+    (0..count).map(|n| rule(n, n + 1 == count)).collect()
+}
+
+fn rule(n: usize, last: bool) -> Result<RouteRule, String> {
+    let mut rule = RouteRule::default();
+    if last {
+        return Ok(rule);
+    }
+    let service = format!("/api/v{}/service-{}", n % 3, n / 10);
+    rule.path = match n % 3 {
+        0 => PathRule::exact(&format!("{service}/status-{n}"))?,
+        1 => PathRule::prefix(&format!("{service}/files-{n}"))?,
+        _ => PathRule::pattern(&format!("{service}/users-{n}/{{id}}/posts/{{post}}"))?,
+    };
+    if n % 2 == 1 {
+        rule.hosts = vec![HostRule::parse(&format!("tenant-{}.example.com", n % 100))?];
+    }
+    if n % 5 == 0 {
+        rule.methods = vec![MethodRule::new("GET")?, MethodRule::new("POST")?];
+    }
+    Ok(rule)
+}
+
+/// Host and path of a request for that one of the [`rules`].
+pub fn request(n: usize) -> (String, String) {
+    let service = format!("/api/v{}/service-{}", n % 3, n / 10);
+    let tail = match n % 3 {
+        0 => format!("status-{n}"),
+        1 => format!("files-{n}/a/b.txt"),
+        _ => format!("users-{n}/7/posts/9"),
+    };
+    (format!("tenant-{}.example.com", n % 100), format!("{service}/{tail}"))
+}
+
+/// A route that answers by itself.
+pub fn route(n: usize) -> Route {
+    Route {
+        name: Arc::from(format!("route-{n}")),
+        metric: 0,
+        terminal: Terminal::Respond(Respond::Ready),
+        timeout: Duration::from_secs(60),
+        limits: Limits {
+            head: ringway_http::Limits::default(),
+            body_bytes_max: None,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(75),
+            tunnel_timeout: Duration::from_secs(3600),
+            requests_per_connection: None,
+            connections_per_ip: None,
+            min_rate: None,
+        },
+        retry: Retry { attempts: 1, on: Vec::new() },
+        rewrite: Rewrite::Keep,
+        preserve_host: true,
+        filters: Vec::new(),
+        errors: ErrorFormat::Json,
+        access_log: true,
+        reason_header: false,
+        served_in_clear: Vec::new(),
+    }
+}
+
+/// A GET without query or fields.
+pub fn get<'a>(host: &'a str, path: &'a str) -> Lookup<'a> {
+    Lookup {
+        listener: ListenerId(0),
+        host,
+        path,
+        method: Method::Get,
+        method_text: "GET",
+        query: None,
+        has_field: &|_, _| false,
+    }
+}
