@@ -10,7 +10,7 @@ use monoio::{IoUringDriver, LegacyDriver, Runtime, RuntimeBuilder};
 use ringway_config::snapshot::Driver;
 
 use super::socket::set_epoll;
-use super::{Timers, mailbox};
+use super::{Timers, file, mailbox};
 
 /// Which driver runs, for the first log line and the metric.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +86,7 @@ pub fn run<F: Future>(driver: Driver, main: impl FnOnce(DriverInfo) -> F) -> Res
 async fn whole<F: Future>(main: F) -> F::Output {
     let _wheel = Timers::start();
     let output = main.await;
+    file::close_desk();
     mailbox::forget_seats();
     Timers::stop().await;
     output
