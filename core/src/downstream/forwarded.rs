@@ -116,3 +116,66 @@ pub(crate) fn apply(head: &mut RequestHead, facts: &Facts, peer: IpAddr, trusted
     let _ = head.fields.set("X-Request-ID", facts.request_id.as_bytes());
     let _ = head.fields.push("Via", VIA);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ringway_config::snapshot::{Driver, Workers};
+
+    use super::*;
+
+    fn server(trusted: &[&str]) -> Server {
+        Server {
+            workers: Workers::Auto,
+            drain_timeout: Duration::ZERO,
+            driver: Driver::IoUring,
+            max_connections: 1,
+            trusted_proxies: trusted.iter().map(|net| net.parse().unwrap()).collect(),
+            share_addresses: false,
+        }
+    }
+
+    #[test]
+    fn the_client_is_the_last_address_that_no_trusted_proxy_has() {
+        let server = server(&["10.0.0.0/8", "127.0.0.1/32"]);
+        let cases: &[(&[&str], &str, &str)] = &[
+            (&[], "10.0.0.1", "10.0.0.1"),
+            (&["203.0.113.7"], "10.0.0.1", "203.0.113.7"),
+            (&["198.51.100.1, 203.0.113.7, 10.0.0.2"], "10.0.0.1", "203.0.113.7"),
+            (&["198.51.100.1", "203.0.113.7:99"], "10.0.0.1", "203.0.113.7"),
+            (&["[2001:db8::1]:443"], "10.0.0.1", "2001:db8::1"),
+            (&["203.0.113.7, nonsense"], "10.0.0.1", "10.0.0.1"),
+            (&["10.0.0.3, 10.0.0.2"], "10.0.0.1", "10.0.0.3"),
+            (&["203.0.113.7"], "192.0.2.1", "192.0.2.1"),
+        ];
+        for (lines, peer, expected) in cases {
+            let mut fields = Fields::new();
+            for line in *lines {
+                fields.push("X-Forwarded-For", line.as_bytes()).unwrap();
+            }
+            let peer: IpAddr = peer.parse().unwrap();
+            let client = client_ip(&fields, peer, server.trusts(peer), &server);
+            assert_eq!(client, expected.parse::<IpAddr>().unwrap(), "{lines:?} from {peer}");
+        }
+    }
+
+    #[test]
+    fn only_our_own_hops_count_for_a_loop() {
+        let mut fields = Fields::new();
+        assert_eq!(via_hops(&fields), 0);
+        fields.push("Via", b"1.1 ringway, 1.0 other, HTTP/1.1 Ringway (x)").unwrap();
+        fields.push("Via", b"1.1 ringway").unwrap();
+        assert_eq!(via_hops(&fields), 3);
+    }
+
+    #[test]
+    fn request_ids_of_peers_are_visible_ascii_and_short() {
+        assert_eq!(acceptable_request_id(b"abc-1"), Some("abc-1"));
+        let (longest, longer) = ([b'a'; REQUEST_ID_BYTES_MAX], [b'a'; REQUEST_ID_BYTES_MAX + 1]);
+        assert!(acceptable_request_id(&longest).is_some());
+        for bad in [&b""[..], b"a b", b"\xff", &longer] {
+            assert_eq!(acceptable_request_id(bad), None);
+        }
+    }
+}

@@ -5,14 +5,13 @@ use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
 
 use ringway_config::snapshot::Route;
 use ringway_http::h1::{self, BodyReader, BodyWriter};
 use ringway_http::{BodyError, Framing, Method};
 
 use super::body::RequestBody;
-use super::relay::{Pace, Relay, RelayError};
+use super::relay::{HALF_CLOSED_TIME, Pace, Relay, RelayError};
 use super::response::{Outcome, Response};
 use super::{Exchange, Scratch};
 use crate::clock::Moment;
@@ -21,9 +20,6 @@ use crate::error::{Fault, Side};
 use crate::net::{Buffer, Buffers, Deadline, NetError, Reader, Writer};
 use crate::upstream::{Checkout, Seat};
 use crate::worker::Local;
-
-/// A client that has ended its sending side gets so long for its answer: some only say that their request is whole, most have left.
-const HALF_CLOSED_TIME: Duration = Duration::from_secs(1);
 
 /// What the two directions of an attempt tell each other.
 pub(super) struct Link {
@@ -258,6 +254,7 @@ impl Upload<'_> {
             bytes_in: &self.link.bytes_in,
             bytes_out: &bytes_out,
             began: self.link.began,
+            hurried: None,
         };
         relay.run(Buffer::empty()).await.map_err(|error| upload_fault(self.local, &error))?;
         self.link.upload_done.set(true);
@@ -288,6 +285,9 @@ async fn watch_client(
     response_deadline: &Deadline,
     link: &Link,
 ) -> Result<(), Fault> {
+    if local.cut.get() {
+        return Err(Fault::DrainCut);
+    }
     cut.clear();
     let readable = poll_fn(|cx| {
         if cut.poll_expired(cx).is_ready() {

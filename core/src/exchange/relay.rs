@@ -17,6 +17,10 @@ const COPY_BYTES_MAX: usize = 4 * 1024;
 /// `min_rate` is asked for from then on.
 const RATE_GRACE: Duration = Duration::from_secs(10);
 
+/// A client that has ended its sending side gets so long for each piece of its answer: some only say that their request is whole, most
+/// have left.
+pub(super) const HALF_CLOSED_TIME: Duration = Duration::from_secs(1);
+
 /// Why a body did not get through.
 #[derive(Debug)]
 pub(super) enum RelayError {
@@ -63,6 +67,8 @@ pub(super) struct Relay<'a> {
     pub(super) bytes_out: &'a Cell<u64>,
     /// When it began.
     pub(super) began: Moment,
+    /// Set once the client has ended its sending side: then what it waits for must keep coming.
+    pub(super) hurried: Option<&'a Cell<bool>>,
 }
 
 impl Relay<'_> {
@@ -167,6 +173,9 @@ impl Relay<'_> {
     async fn more(&mut self) -> Result<(), RelayError> {
         if let Some(timeout) = self.pace.read_timeout {
             self.read_deadline.set(self.deadline_in(timeout));
+        }
+        if self.hurried.is_some_and(Cell::get) {
+            self.read_deadline.set(self.deadline_in(HALF_CLOSED_TIME));
         }
         match self.reader.recv(self.read_deadline).await.map_err(RelayError::Read)? {
             Some(bytes) => self.input.absorb(bytes),

@@ -190,6 +190,7 @@ impl Response<'_> {
             bytes_in: &bytes_in,
             bytes_out: &bytes_out,
             began: self.link.began,
+            hurried: Some(&self.link.client_left),
         };
         let relayed = relay.run(out).await;
         self.record.bytes_out += bytes_out.get();
