@@ -5,7 +5,6 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -111,7 +110,13 @@ pub struct AccessWriter {
     shared: Arc<Shared>,
     orders: Sender<Order>,
     empties: Receiver<Vec<u8>>,
-    thread: JoinHandle<()>,
+}
+
+/// A sink that has been opened.
+#[derive(Debug)]
+pub struct OpenSink {
+    wanted: bool,
+    output: writer::Output,
 }
 
 impl AccessWriter {
@@ -123,10 +128,10 @@ impl AccessWriter {
         let (used, empties) = bounded(QUEUED_BATCHES);
         let output = writer::open(sink)?;
         let seen = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
+        std::thread::Builder::new()
             .name("access-log".to_owned())
             .spawn(move || writer::run(output, &inbox, &used, &seen))?;
-        Ok(Self { shared, orders, empties, thread })
+        Ok(Self { shared, orders, empties })
     }
 
     /// A worker's end; `Send`.
@@ -140,11 +145,15 @@ impl AccessWriter {
         }
     }
 
-    /// Changes the sink. The file is opened here, so that an error is the caller's; it may be slow, so not on a worker.
-    pub fn redirect(&self, sink: &AccessSink) -> io::Result<()> {
-        let output = writer::open(sink)?;
-        self.shared.on.store(*sink != AccessSink::Off, Ordering::Relaxed);
-        self.order(Order::Redirect(output))
+    /// Opens another sink, so that an error is the caller's before anything has changed. It may be slow, so not on a worker.
+    pub fn open(sink: &AccessSink) -> io::Result<OpenSink> {
+        Ok(OpenSink { wanted: *sink != AccessSink::Off, output: writer::open(sink)? })
+    }
+
+    /// Goes on with another sink.
+    pub fn redirect(&self, sink: OpenSink) -> io::Result<()> {
+        self.shared.on.store(sink.wanted, Ordering::Relaxed);
+        self.order(Order::Redirect(sink.output))
     }
 
     /// Opens the file again, because it was moved away.
@@ -158,13 +167,11 @@ impl AccessWriter {
     }
 
     /// Writes what is queued and ends, waiting at most so long. Workers must have flushed before.
-    pub fn finish(self, timeout: Duration) {
+    pub fn finish(&self, timeout: Duration) {
         let (done, finished) = bounded(1);
-        if self.orders.send_timeout(Order::Finish(done), timeout).is_ok()
-            && finished.recv_timeout(timeout).is_ok()
-        {
-            // The thread has said that it is at its end: this does not wait.
-            drop(self.thread.join());
+        if self.orders.send_timeout(Order::Finish(done), timeout).is_ok() {
+            // By the thread's word or by the timeout: either way there is no more to wait for.
+            let _either = finished.recv_timeout(timeout);
         }
     }
 
@@ -389,7 +396,7 @@ mod tests {
         let mut log = writer.log();
         log.write(&record());
         assert_eq!(log.batch.bytes.capacity(), 0);
-        writer.redirect(&AccessSink::File(path.clone())).unwrap();
+        writer.redirect(AccessWriter::open(&AccessSink::File(path.clone())).unwrap()).unwrap();
         log.write(&record());
         log.flush();
         writer.finish(Duration::from_secs(10));

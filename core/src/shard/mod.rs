@@ -46,7 +46,7 @@ pub const NO_UPSTREAM: u32 = u32::MAX;
 /// The number, for route and upstream, of what no longer fits a table.
 pub const OTHER: u32 = u32::MAX - 1;
 /// Endpoints that have counters of their own; later ones share one.
-pub const ENDPOINTS_MAX: usize = 16 * 1024;
+pub const ENDPOINTS_MAX: usize = 64 * 1024;
 /// Reason words that have counters of their own; later ones share one.
 pub const REASONS_MAX: usize = 256;
 /// The reason word of those later ones.

@@ -1,0 +1,408 @@
+//! A reload: the file is read on a thread of its own; what is refused changes nothing; what is accepted is bound, resolved, and then seated
+//! by every worker under the next epoch.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{Debug, Write};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringway_config::Snapshot;
+use ringway_config::load::{Loaded, Names};
+use ringway_config::snapshot::Epoch;
+
+use super::directory;
+use super::engine::{Event, NAMES_TIMEOUT, access_refused, load};
+use super::pages::Served;
+use super::sockets::{self, Bound};
+use super::state::{Control, Phase};
+use crate::clock::Moment;
+use crate::log::access::{AccessWriter, OpenSink};
+use crate::log::{Level, operator, say};
+use crate::worker::inbox::Command;
+
+/// How long workers may take to seat before control says so.
+const SEAT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Names in one part of the line that says what changed; more are counted.
+const NAMED_MAX: usize = 8;
+
+/// What the reload thread brings back.
+#[derive(Debug)]
+pub(super) struct LoadOutcome {
+    names: Names,
+    /// What was loaded and how it differs, or every error.
+    result: Result<(Loaded, String), Vec<String>>,
+    began: Moment,
+}
+
+/// Accepted, and waiting for its names to be resolved.
+#[derive(Debug)]
+pub(super) struct Staged {
+    snapshot: Arc<Snapshot>,
+    bound: Vec<Bound>,
+    served: Served,
+    /// The access log's new place, if that changed.
+    sink: Option<OpenSink>,
+    seating: Seating,
+}
+
+/// Sent to workers, and waiting for them.
+#[derive(Debug)]
+pub(super) struct Seating {
+    began: Moment,
+    changes: String,
+}
+
+impl Control {
+    /// Starts a reload, or notes that one is to follow the one under way.
+    pub(super) fn reload(self: &Rc<Self>) {
+        let mut live = self.live.borrow_mut();
+        if live.phase == Phase::Draining {
+            say(Level::Warn, "reload.ignored", "not reloading: Ringway is draining", &[]);
+            return;
+        }
+        let is_busy = live.phase != Phase::Running || live.staged.is_some() || live.seating.is_some();
+        let Some(names) = live.names.take_if(|_| !is_busy) else {
+            live.reload_again = true;
+            return;
+        };
+        live.reload_again = false;
+        let (hand, handed) = crossbeam_channel::bounded::<Names>(1);
+        let (source, old, began) = (self.source.clone(), Arc::clone(&live.snapshot), self.clock.now());
+        let events = self.events.clone();
+        let started = std::thread::Builder::new().name("reload".to_owned()).spawn(move || {
+            let Ok(mut names) = handed.recv() else { return };
+            let read = std::panic::catch_unwind(AssertUnwindSafe(|| load(&source, &mut names)));
+            let result = match read {
+                Ok(Ok(loaded)) => {
+                    let changes = changes(&old, &loaded.snapshot);
+                    Ok((loaded, changes))
+                }
+                Ok(Err(errors)) => Err(lines(&errors)),
+                Err(_panic) => Err(vec!["reading the configuration panicked".to_owned()]),
+            };
+            let mut event = Event::Loaded(Box::new(LoadOutcome { names, result, began }));
+            while let Err(back) = events.send(event) {
+                event = back;
+                std::thread::park_timeout(Duration::from_millis(20));
+            }
+        });
+        match started {
+            // There is room for one, and this is it.
+            Ok(_) => drop(hand.send(names)),
+            Err(error) => {
+                live.names = Some(names);
+                drop(live);
+                self.refuse(&[format!("the reload's thread cannot be started: {error}")]);
+            }
+        }
+    }
+
+    /// Takes in what the reload thread brings.
+    pub(super) fn loaded(self: &Rc<Self>, outcome: LoadOutcome) {
+        let LoadOutcome { names, result, began } = outcome;
+        self.live.borrow_mut().names = Some(names);
+        let staged = result.and_then(|(loaded, changes)| self.stage(loaded, Seating { began, changes }));
+        match staged {
+            Ok(()) => self.commit_when_resolved(),
+            Err(errors) => {
+                self.refuse(&errors);
+                self.reload_if_asked();
+            }
+        }
+    }
+
+    /// Makes ready all that can fail. Nothing has changed when it does.
+    fn stage(self: &Rc<Self>, loaded: Loaded, seating: Seating) -> Result<(), Vec<String>> {
+        let mut live = self.live.borrow_mut();
+        let Loaded { mut snapshot, warnings } = loaded;
+        if live.phase == Phase::Draining {
+            return Err(vec!["Ringway is draining".to_owned()]);
+        }
+        let fixed = needs_restart(&live.snapshot, &snapshot);
+        if !fixed.is_empty() {
+            return Err(fixed);
+        }
+        snapshot.epoch = Epoch(live.snapshot.epoch.0 + 1);
+        let sink = if snapshot.log.access == live.snapshot.log.access {
+            None
+        } else {
+            let sink = &snapshot.log.access;
+            let opened = AccessWriter::open(sink);
+            Some(opened.map_err(|error| vec![access_refused(sink, &error).to_string()])?)
+        };
+        let served = Served::bind(&snapshot, &live.served).map_err(|error| vec![error])?;
+        let bound = sockets::bind_new(&snapshot, &live.held, self.workers.len())?;
+        for warning in warnings {
+            say(Level::Warn, "config.warning", &warning, &[]);
+        }
+        let epoch = snapshot.epoch;
+        live.staged = Some(Staged { snapshot: Arc::new(snapshot), bound, served, sink, seating });
+        drop(live);
+        self.follow_names();
+        self.after(NAMES_TIMEOUT, Event::NamesDue(epoch));
+        Ok(())
+    }
+
+    /// Has the names looked up that this snapshot and the next one have.
+    pub(super) fn follow_names(&self) {
+        let live = self.live.borrow();
+        let mut names = directory::names(&live.snapshot);
+        if let Some(staged) = &live.staged {
+            names.extend(directory::names(&staged.snapshot));
+            names.sort_unstable();
+            names.dedup();
+        }
+        self.services.follow(names);
+    }
+
+    /// Seats what is staged if all of its names have been looked up.
+    pub(super) fn commit_when_resolved(self: &Rc<Self>) {
+        let live = self.live.borrow();
+        let Some(staged) = &live.staged else { return };
+        let epoch = staged.snapshot.epoch;
+        if directory::names(&staged.snapshot).iter().all(|name| live.answered.contains(name)) {
+            drop(live);
+            self.commit_staged(epoch);
+        }
+    }
+
+    /// Seats what is staged, if it is this epoch.
+    pub(super) fn commit_staged(self: &Rc<Self>, epoch: Epoch) {
+        let mut live = self.live.borrow_mut();
+        if live.phase != Phase::Running {
+            live.staged = None;
+            return;
+        }
+        let Some(staged) = live.staged.take_if(|staged| staged.snapshot.epoch == epoch) else { return };
+        let Staged { snapshot, bound, served, sink, seating } = staged;
+        operator::configure(&snapshot.log);
+        self.connections.set_max(snapshot.server.max_connections);
+        if let Err(error) = sink.map_or_else(|| self.access.reopen(), |sink| self.access.redirect(sink)) {
+            say(Level::Error, "log.access.reopen", "the access log goes on as it was", &[("error", &error)]);
+        }
+        let names: BTreeSet<_> = directory::names(&snapshot).into_iter().collect();
+        live.resolved.retain(|name, _| names.contains(name));
+        live.answered.retain(|name| names.contains(name));
+        live.tally.lookups_failed.retain(|name, _| names.contains(name));
+        live.labels.learn(&snapshot);
+        live.held = live.held.after(&snapshot, &bound);
+        live.served = served;
+        live.snapshot = Arc::clone(&snapshot);
+        live.seating = Some(seating);
+        drop(live);
+
+        self.follow_names();
+        self.check_members();
+        self.serve_pages();
+        let mut live = self.live.borrow_mut();
+        live.directory = live.members();
+        for (worker, listeners) in self.workers.iter().zip(sockets::deal(bound, self.workers.len())) {
+            let (snapshot, directory) = (Arc::clone(&snapshot), Arc::clone(&live.directory));
+            worker.outbox.push(Command::Seat { snapshot, directory, listeners });
+        }
+        drop(live);
+        self.after(SEAT_TIMEOUT, Event::SeatDue(epoch));
+    }
+
+    /// Says that the reload is done once each worker has seated the epoch.
+    pub(super) fn seated(self: &Rc<Self>) {
+        let mut live = self.live.borrow_mut();
+        let epoch = live.snapshot.epoch;
+        if !self.every_worker(|worker| worker.seated.get() >= epoch) {
+            return;
+        }
+        let Some(Seating { began, changes }) = live.seating.take() else { return };
+        live.tally.reloads_done += 1;
+        drop(live);
+        let millis = self.clock.now().since(began).as_millis();
+        say(
+            Level::Info,
+            "reload.done",
+            "the configuration was reloaded",
+            &[("epoch", &epoch.0), ("changes", &changes), ("duration_ms", &millis)],
+        );
+        self.reload_if_asked();
+    }
+
+    /// Seating had its time.
+    pub(super) fn seat_due(self: &Rc<Self>, epoch: Epoch) {
+        let mut live = self.live.borrow_mut();
+        if live.snapshot.epoch != epoch || live.seating.take().is_none() {
+            return;
+        }
+        drop(live);
+        let late = self.workers.iter().enumerate().filter(|(_, worker)| worker.seated.get() < epoch);
+        let late = late.map(|(id, _)| id.to_string()).collect::<Vec<_>>().join(",");
+        say(
+            Level::Error,
+            "reload.late",
+            "workers have not taken the new configuration yet",
+            &[("epoch", &epoch.0), ("workers", &late)],
+        );
+        self.reload_if_asked();
+    }
+
+    /// Starts the reload that was asked for in the meantime.
+    pub(super) fn reload_if_asked(self: &Rc<Self>) {
+        if self.live.borrow().reload_again {
+            self.reload();
+        }
+    }
+
+    fn refuse(&self, errors: &[String]) {
+        self.live.borrow_mut().tally.reloads_refused += 1;
+        for error in errors {
+            say(Level::Error, "reload.error", error, &[]);
+        }
+        let epoch = self.live.borrow().snapshot.epoch.0;
+        say(
+            Level::Error,
+            "reload.refused",
+            "the configuration was not reloaded: nothing has changed",
+            &[("errors", &errors.len()), ("epoch", &epoch)],
+        );
+    }
+}
+
+/// One line for each error.
+fn lines(errors: &ringway_config::error::ConfigErrors) -> Vec<String> {
+    let line = |e: &ringway_config::error::ConfigError| {
+        format!("{}:{}:{}: {}: {}", e.file, e.line, e.column, e.key, e.message)
+    };
+    errors.0.iter().map(line).collect()
+}
+
+/// What differs and cannot change while the process runs. Such a file is refused, because obeying the rest of it would be half a truth.
+fn needs_restart(old: &Snapshot, new: &Snapshot) -> Vec<String> {
+    let mut errors = Vec::new();
+    if old.server.workers != new.server.workers {
+        errors.push("server.workers was changed: that needs a restart".to_owned());
+    }
+    if old.server.driver != new.server.driver {
+        errors.push("server.driver was changed: that needs a restart".to_owned());
+    }
+    errors
+}
+
+/// What a reload changes, for people: names added (+), removed (-) and changed (~).
+fn changes(old: &Snapshot, new: &Snapshot) -> String {
+    let mut text = String::new();
+    let parts = [
+        ("server", sections(old), sections(new)),
+        ("listeners", listeners(old), listeners(new)),
+        ("routes", routes(old), routes(new)),
+        ("upstreams", upstreams(old), upstreams(new)),
+    ];
+    for (what, old, new) in parts {
+        part(&mut text, what, &old, &new);
+    }
+    if text.is_empty() { "none".to_owned() } else { text }
+}
+
+/// A part's names and what stands for their content.
+type Prints<'a> = BTreeMap<&'a str, u64>;
+
+fn sections(snapshot: &Snapshot) -> Prints<'_> {
+    Prints::from([
+        ("server", print(&snapshot.server)),
+        ("log", print(&snapshot.log)),
+        ("metrics", print(&snapshot.metrics)),
+        ("admin", print(&snapshot.admin)),
+    ])
+}
+
+fn listeners(snapshot: &Snapshot) -> Prints<'_> {
+    snapshot.listeners.iter().map(|listener| (&*listener.name, print(listener))).collect()
+}
+
+fn routes(snapshot: &Snapshot) -> Prints<'_> {
+    snapshot.routes.all().iter().map(|route| (&*route.name, print(route))).collect()
+}
+
+fn upstreams(snapshot: &Snapshot) -> Prints<'_> {
+    snapshot.upstreams.iter().map(|upstream| (&*upstream.name, print(upstream))).collect()
+}
+
+/// A number for a content, by its debug text.
+fn print(content: &impl Debug) -> u64 {
+    struct Into(DefaultHasher);
+    impl Write for Into {
+        fn write_str(&mut self, text: &str) -> std::fmt::Result {
+            text.hash(&mut self.0);
+            Ok(())
+        }
+    }
+    let mut into = Into(DefaultHasher::new());
+    // This writer never fails.
+    let _infallible = write!(into, "{content:?}");
+    into.0.finish()
+}
+
+fn part(text: &mut String, what: &str, old: &Prints<'_>, new: &Prints<'_>) {
+    let added = new.keys().filter(|name| !old.contains_key(*name)).map(|name| ('+', name));
+    let removed = old.keys().filter(|name| !new.contains_key(*name)).map(|name| ('-', name));
+    let changed = new.iter().filter(|(name, print)| old.get(*name).is_some_and(|was| was != *print));
+    let all: Vec<_> = added.chain(removed).chain(changed.map(|(name, _)| ('~', name))).collect();
+    if all.is_empty() {
+        return;
+    }
+    if !text.is_empty() {
+        text.push_str("; ");
+    }
+    text.push_str(what);
+    for (sign, name) in all.iter().take(NAMED_MAX) {
+        text.push(' ');
+        text.push(*sign);
+        text.push_str(name);
+    }
+    if all.len() > NAMED_MAX {
+        // Writing to a String cannot fail.
+        let _infallible = write!(text, " and {} more", all.len() - NAMED_MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringway_config::snapshot::{Driver, Workers};
+
+    use super::super::directory::tests::{snapshot, upstream};
+    use super::*;
+
+    #[test]
+    fn workers_and_driver_need_a_restart() {
+        let old = snapshot(Vec::new());
+        let mut new = snapshot(Vec::new());
+        assert!(needs_restart(&old, &new).is_empty());
+        new.server.workers = Workers::Count(3);
+        new.server.driver = Driver::Epoll;
+        assert_eq!(needs_restart(&old, &new).len(), 2);
+    }
+
+    #[test]
+    fn the_line_names_what_was_added_removed_and_changed() {
+        let old = snapshot(vec![
+            upstream("gone", Vec::new()),
+            upstream("same", Vec::new()),
+            upstream("b", Vec::new()),
+        ]);
+        let mut new = snapshot(vec![
+            upstream("b", Vec::new()),
+            upstream("same", Vec::new()),
+            upstream("a", Vec::new()),
+        ]);
+        new.upstreams[0].keepalive = 99;
+        new.server.max_connections = 3;
+        assert_eq!(changes(&old, &new), "server ~server; upstreams +a -gone ~b");
+        assert_eq!(changes(&old, &old), "none");
+    }
+
+    #[test]
+    fn a_long_list_is_counted() {
+        let new = snapshot((0..20).map(|n| upstream(&format!("u{n:02}"), Vec::new())).collect());
+        let line = changes(&snapshot(Vec::new()), &new);
+        assert!(line.ends_with("+u07 and 12 more"), "{line}");
+    }
+}
