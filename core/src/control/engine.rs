@@ -204,9 +204,9 @@ fn prepare(
 ) -> Result<Prepared, EngineError> {
     loaded.snapshot.epoch = Epoch(1);
     let snapshot = Arc::new(loaded.snapshot);
-    let count = placement.cpus.len();
+    let (clock, count) = (Clock::new(), placement.cpus.len());
     let held = sockets::Held::default();
-    let bound = sockets::bind_new(&snapshot, &held, count)
+    let bound = sockets::bind_new(&snapshot, &held, count, clock.now())
         .map_err(|errors| EngineError::Refused(errors.join("\n")))?;
     let series = (snapshot.routes.all().len() * SERIES_PER_ROUTE).clamp(SERIES.0, SERIES.1);
     let (reports, reported) = mailbox(EVENTS_MAX).map_err(system("making the reports' mailbox"))?;
@@ -229,7 +229,7 @@ fn prepare(
     let live = Live {
         phase: Phase::Resolving,
         directory: directory::build(&snapshot, &Resolved::new(), |_, _, _| true, None),
-        held: held.after(&snapshot, &bound),
+        held: held.after(&snapshot, &bound, clock.now()),
         resolved: Resolved::new(),
         answered: BTreeSet::new(),
         health: super::health::Health::default(),
@@ -244,7 +244,6 @@ fn prepare(
         warnings: loaded.warnings.into_iter().chain(placement.warnings.iter().cloned()).collect(),
         snapshot: Arc::clone(&snapshot),
     };
-    let clock = Clock::new();
     let control = Control {
         began: clock.now(),
         clock,

@@ -134,7 +134,7 @@ impl Control {
             Some(opened.map_err(|error| vec![access_refused(sink, &error).to_string()])?)
         };
         let served = Served::bind(&snapshot, &live.served).map_err(|error| vec![error])?;
-        let bound = sockets::bind_new(&snapshot, &live.held, self.workers.len())?;
+        let bound = sockets::bind_new(&snapshot, &live.held, self.workers.len(), self.clock.now())?;
         for warning in warnings {
             say(Level::Warn, "config.warning", &warning, &[]);
         }
@@ -188,7 +188,7 @@ impl Control {
         live.answered.retain(|name| names.contains(name));
         live.tally.lookups_failed.retain(|name, _| names.contains(name));
         live.labels.learn(&snapshot);
-        live.held = live.held.after(&snapshot, &bound);
+        live.held = live.held.after(&snapshot, &bound, self.clock.now());
         live.served = served;
         live.snapshot = Arc::clone(&snapshot);
         live.seating = Some(seating);

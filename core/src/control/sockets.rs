@@ -1,13 +1,15 @@
 //! Listening sockets: bound by control, so that an error is one error and nothing has changed when there is one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringway_config::Snapshot;
-use ringway_config::snapshot::{Address, ListenerId};
+use ringway_config::snapshot::{Address, Listener, ListenerId};
 
+use crate::clock::Moment;
 use crate::net::{self, BoundListener, Sharing};
 
 /// The sockets of one address, one for each worker.
@@ -20,25 +22,36 @@ pub(super) struct Bound {
     sockets: Vec<BoundListener>,
 }
 
-/// The addresses that workers listen on. An address that stays in the configuration keeps its sockets, whatever its listener's name.
+/// How long workers may still hold the sockets of a listener that is gone, to take what is queued on them.
+const RELEASING: Duration = Duration::from_secs(10);
+
+/// The addresses that workers listen on, by listener.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Held {
-    addresses: BTreeMap<Address, Option<SocketAddr>>,
+    places: BTreeMap<(Arc<str>, Address), Option<SocketAddr>>,
+    /// Addresses that were given up, and when.
+    released: Vec<(Address, Moment)>,
 }
 
 impl Held {
-    /// What is held once a snapshot is seated.
-    pub(super) fn after(&self, snapshot: &Snapshot, new: &[Bound]) -> Self {
-        let stays =
-            |address: &Address| snapshot.listeners.iter().any(|listener| listener.bind.contains(address));
-        let mut addresses: BTreeMap<_, _> = self
-            .addresses
-            .iter()
-            .filter(|(address, _)| stays(address))
-            .map(|(a, l)| (a.clone(), *l))
-            .collect();
-        addresses.extend(new.iter().map(|bound| (bound.address.clone(), bound.local)));
-        Self { addresses }
+    /// What is held once a snapshot is seated. A listener that is bound anew gives up what it had.
+    pub(super) fn after(&self, snapshot: &Snapshot, new: &[Bound], now: Moment) -> Self {
+        let mut places = BTreeMap::new();
+        let mut released = self.released.clone();
+        released.retain(|(_, at)| now.since(*at) < RELEASING);
+        for ((name, address), local) in &self.places {
+            if snapshot.listeners.iter().any(|listener| listener.name == *name && self.keeps(listener)) {
+                places.insert((Arc::clone(name), address.clone()), *local);
+            } else {
+                released.push((address.clone(), now));
+            }
+        }
+        for bound in new {
+            if let Some(listener) = snapshot.listeners.get(bound.listener.0 as usize) {
+                places.insert((Arc::clone(&listener.name), bound.address.clone()), bound.local);
+            }
+        }
+        Self { places, released }
     }
 
     /// Each listener's name and where it really listens.
@@ -46,23 +59,53 @@ impl Held {
         let listeners = snapshot.listeners.iter();
         listeners
             .flat_map(|listener| listener.bind.iter().map(|address| (Arc::clone(&listener.name), address)))
-            .map(|(name, address)| match self.addresses.get(address) {
+            .map(|(name, address)| match self.places.get(&(Arc::clone(&name), address.clone())) {
                 Some(Some(local)) => (name, local.to_string()),
                 Some(None) | None => (name, text(address)),
             })
             .collect()
     }
+
+    /// Whether a listener goes on with the sockets that it has: the same name, and the same addresses.
+    fn keeps(&self, listener: &Listener) -> bool {
+        let had = self.places.keys().filter(|(name, _)| *name == listener.name);
+        let wanted: BTreeSet<&Address> = listener.bind.iter().collect();
+        had.map(|(_, address)| address).collect::<BTreeSet<_>>() == wanted
+    }
+
+    /// Whether it is this process that listens there.
+    fn is_ours(&self, address: &Address, now: Moment) -> bool {
+        self.places.keys().any(|(_, held)| held == address)
+            || self.released.iter().any(|(held, at)| held == address && now.since(*at) < RELEASING)
+    }
 }
 
-/// Binds every address of a snapshot that is not held, `workers` sockets each. All that fail are named.
-pub(super) fn bind_new(snapshot: &Snapshot, held: &Held, workers: usize) -> Result<Vec<Bound>, Vec<String>> {
-    let sharing = if snapshot.server.share_addresses { Sharing::Allow } else { Sharing::Refuse };
+/// Binds the listeners of a snapshot that do not go on as they are, `workers` sockets for each address. All that fail are named.
+pub(super) fn bind_new(
+    snapshot: &Snapshot,
+    held: &Held,
+    workers: usize,
+    now: Moment,
+) -> Result<Vec<Bound>, Vec<String>> {
     let (mut bound, mut errors) = (Vec::new(), Vec::new());
     for (id, listener) in (0..).map(ListenerId).zip(&snapshot.listeners) {
+        if held.keeps(listener) {
+            continue;
+        }
         for address in &listener.bind {
-            if held.addresses.contains_key(address) {
+            let is_ours = held.is_ours(address, now);
+            if is_ours && matches!(address, Address::Unix(_)) {
+                errors.push(format!(
+                    "listener {} cannot take {} over while Ringway runs: keep the name and addresses of its listener, or \
+                     restart",
+                    listener.name,
+                    text(address)
+                ));
                 continue;
             }
+            // What this process itself listens on until the workers have changed over is no other instance's.
+            let sharing =
+                if is_ours || snapshot.server.share_addresses { Sharing::Allow } else { Sharing::Refuse };
             match net::bind(address, workers, sharing) {
                 Ok(sockets) => {
                     let local = sockets.first().and_then(BoundListener::local);
@@ -111,5 +154,94 @@ pub(super) fn text(address: &Address) -> String {
         Address::Socket(address) => address.to_string(),
         Address::Unix(path) => format!("unix:{}", path.display()),
         Address::Name(name, port) => format!("{name}:{port}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ringway_config::snapshot::Limits;
+
+    use super::super::directory::tests;
+    use super::*;
+
+    fn listener(name: &str, bind: &[&str]) -> Listener {
+        let limits = Limits {
+            head: ringway_http::Limits::default(),
+            body_bytes_max: None,
+            header_timeout: Duration::from_secs(1),
+            body_timeout: Duration::from_secs(1),
+            idle_timeout: Duration::from_secs(1),
+            requests_per_connection: None,
+            connections_per_ip: None,
+            min_rate: None,
+        };
+        let bind = bind.iter().map(|text| Address::Socket(text.parse().unwrap())).collect();
+        Listener { name: name.into(), bind, redirect_https: None, proxy_protocol: false, limits }
+    }
+
+    fn snapshot(listeners: Vec<Listener>) -> Snapshot {
+        Snapshot { listeners, ..tests::snapshot(Vec::new()) }
+    }
+
+    #[test]
+    fn a_listener_with_the_same_name_and_addresses_keeps_its_sockets() {
+        let (first, now) = (snapshot(vec![listener("a", &["127.0.0.1:0"])]), Moment(0));
+        let bound = bind_new(&first, &Held::default(), 2, now).unwrap();
+        assert_eq!(bound.len(), 1);
+        let held = Held::default().after(&first, &bound, now);
+        assert!(bind_new(&first, &held, 2, now).unwrap().is_empty());
+        let port = bound[0].local.unwrap();
+        assert_eq!(held.places(&first), [("a".into(), port.to_string())]);
+        assert_eq!(deal(bound, 2).iter().map(Vec::len).collect::<Vec<_>>(), [1, 1]);
+    }
+
+    #[test]
+    fn a_renamed_listener_takes_its_address_over_from_itself() {
+        let now = Moment(0);
+        let free =
+            bind_new(&snapshot(vec![listener("a", &["127.0.0.1:0"])]), &Held::default(), 1, now).unwrap();
+        let at = free[0].local.unwrap().to_string();
+        drop(free);
+        let first = snapshot(vec![listener("a", &[&at])]);
+        let bound = bind_new(&first, &Held::default(), 1, now).unwrap();
+        let held = Held::default().after(&first, &bound, now);
+        let second = snapshot(vec![listener("b", &[&at])]);
+        let again = bind_new(&second, &held, 1, now).unwrap();
+        assert_eq!(again.len(), 1);
+        let held = held.after(&second, &again, now);
+        assert_eq!(held.places(&second), [("b".into(), at)]);
+    }
+
+    #[test]
+    fn every_address_that_another_holds_is_named() {
+        let others =
+            bind_new(&snapshot(vec![listener("x", &["127.0.0.1:0"])]), &Held::default(), 1, Moment(0))
+                .unwrap();
+        let at = others[0].local.unwrap().to_string();
+        let two = snapshot(vec![listener("a", &[&at]), listener("b", &[&at])]);
+        let errors = bind_new(&two, &Held::default(), 1, Moment(0)).unwrap_err();
+        assert_eq!(errors.len(), 2);
+        assert!(
+            errors[0].starts_with(&format!("listener a cannot listen on {at}: another process")),
+            "{errors:?}"
+        );
+    }
+
+    #[test]
+    fn an_address_given_up_is_ours_for_a_while() {
+        let first = snapshot(vec![listener("a", &["127.0.0.1:9"])]);
+        let bound = Bound {
+            listener: ListenerId(0),
+            address: first.listeners[0].bind[0].clone(),
+            local: None,
+            sockets: vec![],
+        };
+        let held = Held::default().after(&first, &[bound], Moment(0));
+        let held = held.after(&snapshot(Vec::new()), &[], Moment(0));
+        let address = &first.listeners[0].bind[0];
+        assert!(held.is_ours(address, Moment(0).after(Duration::from_secs(9))));
+        assert!(!held.is_ours(address, Moment(0).after(Duration::from_secs(10))));
     }
 }
