@@ -15,8 +15,8 @@ enum Json {
     Number(u64),
     Bool(bool),
     Null,
-    List(Vec<Json>),
-    Object(Vec<(&'static str, Json)>),
+    List(Vec<Self>),
+    Object(Vec<(&'static str, Self)>),
 }
 
 impl Json {

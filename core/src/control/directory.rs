@@ -88,6 +88,8 @@ pub(super) fn build(
 pub(super) mod tests {
     use std::time::Duration;
 
+    use ringway_config::load::{Names, Secrets, load_str};
+
     use super::*;
 
     pub(in crate::control) fn endpoint(text: &str, address: Address) -> Endpoint {
@@ -107,25 +109,13 @@ pub(super) mod tests {
         }
     }
 
+    /// A snapshot with these upstreams, one listener and one route.
     pub(in crate::control) fn snapshot(upstreams: Vec<Upstream>) -> Snapshot {
-        use ringway_config::snapshot::{AccessSink, Driver, Epoch, Level, Log, LogFormat, Server, Workers};
-        Snapshot {
-            epoch: Epoch(1),
-            server: Server {
-                workers: Workers::Auto,
-                drain_timeout: Duration::from_secs(1),
-                driver: Driver::Auto,
-                max_connections: 10,
-                trusted_proxies: Vec::new(),
-                share_addresses: false,
-            },
-            log: Log { level: Level::Info, format: LogFormat::Json, access: AccessSink::Off },
-            metrics: None,
-            admin: None,
-            listeners: Vec::new(),
-            upstreams,
-            routes: ringway_config::routes::Routes::default(),
-        }
+        const TEXT: &str = "[listeners.http]\nbind = \"127.0.0.1:0\"\n\
+                            [routes.all]\nmatch = { prefix = \"/\" }\nrespond = \"ready\"\n";
+        let base = std::path::Path::new("/");
+        let loaded = load_str("test.toml", TEXT, base, &mut Names::default(), Secrets::Ignore).unwrap();
+        Snapshot { upstreams, ..loaded.snapshot }
     }
 
     #[test]

@@ -49,12 +49,15 @@ pub enum Source {
     },
 }
 
+/// Called with the addresses of a started gateway.
+pub type OnReady = Box<dyn FnOnce(&Ready)>;
+
 /// How the gateway is run.
 pub struct Options {
     /// The configuration.
     pub source: Source,
     /// Called once, when all workers take connections.
-    pub on_ready: Option<Box<dyn FnOnce(&Ready)>>,
+    pub on_ready: Option<OnReady>,
 }
 
 /// Where a started gateway answers.
@@ -267,7 +270,7 @@ impl Control {
         mut inbox: Mailbox<Event>,
         (hands, reports): (Vec<Hand>, Mailbox<Report>),
         bound: Vec<Bound>,
-        mut on_ready: Option<Box<dyn FnOnce(&Ready)>>,
+        mut on_ready: Option<OnReady>,
     ) -> Result<(), EngineError> {
         net::spawn(forward(reports, self.events.clone()));
         self.follow_names();

@@ -11,14 +11,17 @@ use super::health::{Identity, Wanted};
 use crate::clock::Clock;
 use crate::net::{self, Buffers, NetError, Timers};
 
+/// Told the member, what was wanted, and why the check failed.
+type Told = dyn Fn(&Identity, &Wanted, Result<(), String>);
+
 /// What every check needs, and whom it tells.
 #[derive(Clone)]
 pub(super) struct Tools {
     pub(super) clock: Clock,
     pub(super) timers: Rc<Timers>,
     pub(super) buffers: Rc<Buffers>,
-    /// Told each result: the member, what was wanted, and why it failed.
-    pub(super) told: Rc<dyn Fn(&Identity, &Wanted, Result<(), String>)>,
+    /// Told each result.
+    pub(super) told: Rc<Told>,
 }
 
 /// The checks that are being made. Dropping it ends them.
@@ -86,7 +89,7 @@ async fn ask(member: &Identity, wanted: &Wanted, tools: &Tools) -> Result<Result
         [("User-Agent", &b"ringway-health"[..]), ("Accept", b"*/*"), ("Connection", b"close")]
     {
         // Constants that are valid fields.
-        drop(fields.push(name, value));
+        let _valid = fields.push(name, value);
     }
     let mut request = tools.buffers.take(Buffers::SMALL);
     write_request(request.append(), "GET", &wanted.check.path, &wanted.host, &fields, Framing::None, None);

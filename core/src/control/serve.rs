@@ -156,7 +156,9 @@ async fn converse(stream: Stream, pages: &Pages, tools: &Tools) -> Result<(), Ne
 
     let mut fields = Fields::new();
     let length = reply.body.len().to_string();
-    let mut add = |name: &str, value: &str| drop(fields.push(name, value.as_bytes()));
+    let mut add = |name: &str, value: &str| {
+        let _valid = fields.push(name, value.as_bytes());
+    };
     add("Content-Type", reply.content_type);
     add("Cache-Control", "no-store");
     if reply.status == 405 {

@@ -132,6 +132,10 @@ pub(super) fn deal(bound: Vec<Bound>, workers: usize) -> Vec<Vec<(ListenerId, Bo
 /// What an operator can do about a failed bind.
 pub(super) fn why_not(whose: &str, address: &Address, error: &io::Error) -> String {
     let place = text(address);
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "kinds for which there is advice; others speak for themselves"
+    )]
     match error.kind() {
         io::ErrorKind::AddrInUse => format!(
             "{whose} cannot listen on {place}: another process listens there (a second Ringway may only with \
@@ -159,26 +163,13 @@ pub(super) fn text(address: &Address) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use ringway_config::snapshot::Limits;
-
     use super::super::directory::tests;
     use super::*;
 
     fn listener(name: &str, bind: &[&str]) -> Listener {
-        let limits = Limits {
-            head: ringway_http::Limits::default(),
-            body_bytes_max: None,
-            header_timeout: Duration::from_secs(1),
-            body_timeout: Duration::from_secs(1),
-            idle_timeout: Duration::from_secs(1),
-            requests_per_connection: None,
-            connections_per_ip: None,
-            min_rate: None,
-        };
         let bind = bind.iter().map(|text| Address::Socket(text.parse().unwrap())).collect();
-        Listener { name: name.into(), bind, redirect_https: None, proxy_protocol: false, limits }
+        let [any] = &tests::snapshot(Vec::new()).listeners[..] else { panic!("one listener") };
+        Listener { name: name.into(), bind, ..any.clone() }
     }
 
     fn snapshot(listeners: Vec<Listener>) -> Snapshot {
