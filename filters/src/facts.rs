@@ -1,4 +1,5 @@
-//! What is known about an exchange: written by core and by filters, read by `$variables`, limits' keys and the access log.
+//! What is known about an exchange: written by core and by filters, read by `$variables`, limits' keys and the access
+//! log.
 
 use std::net::{IpAddr, Ipv4Addr};
 

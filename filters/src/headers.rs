@@ -10,8 +10,8 @@
 //! ```
 //!
 //! A route's own `request` and `response` tables have the same form. Values may hold `$variables`, see
-//! the `template` module. `set` replaces all lines of that name, `add` appends one, `rename` keeps the values. A value that
-//! a variable made invalid (a control byte) is left out, and `set` still removes what was there.
+//! the `template` module. `set` replaces all lines of that name, `add` appends one, `rename` keeps the values. A value
+//! that a variable made invalid (a control byte) is left out, and `set` still removes what was there.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

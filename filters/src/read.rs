@@ -9,8 +9,8 @@ use toml::de::{DeValue, ValueDeserializer};
 use crate::error::FilterError;
 use crate::nearest::nearest;
 
-/// Reads a value as `T`. All unknown keys and all values of the wrong type are reported, not the first only: serde stops
-/// at the first, so each offender is noted, left out, and the rest is read again.
+/// Reads a value as `T`. All unknown keys and all values of the wrong type are reported, not the first only: serde
+/// stops at the first, so each offender is noted, left out, and the rest is read again.
 pub fn read<T: DeserializeOwned>(value: &Spanned<DeValue<'_>>) -> Result<T, Vec<FilterError>> {
     let mut rest = value.clone();
     let mut errors = Vec::new();

@@ -38,7 +38,8 @@ impl FilterConfig {
         self.settings.kind()
     }
 
-    /// What the filter was told, as it would stand in a file: `headers = { ... }`. Secrets are references there, and so here.
+    /// What the filter was told, as it would stand in a file: `headers = { ... }`. Secrets are references there, and
+    /// so here.
     pub fn describe(&self) -> String {
         format!("{} = {}", self.kind(), self.text)
     }

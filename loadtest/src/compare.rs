@@ -137,8 +137,8 @@ impl Setting {
         self.clean_up();
         let about = format!(
             "CPU time (user and system) of the target per request: GET, {LENGTH} B answers, {connections} keep-alive \
-             connections in a closed loop, kept connections to the origin, one worker on a CPU of its own. Medians of {} \
-             interleaved rounds of {:?} after {:?} of warm-up, least and greatest in brackets.",
+             connections in a closed loop, kept connections to the origin, one worker on a CPU of its own. Medians \
+             of {} interleaved rounds of {:?} after {:?} of warm-up, least and greatest in brackets.",
             self.rounds, self.window, self.warm_up
         );
         let titles = ["ns of CPU per request", "requests/s", "busy %", "waited %"];
