@@ -12,7 +12,7 @@ use crate::machine::Machine;
 use crate::origin;
 use crate::process;
 use crate::report::{Report, Row};
-use crate::targets::{KINDS, Target};
+use crate::targets::{KINDS, Kind, Target};
 use crate::{clock, idle};
 
 const LENGTH: usize = 500;
@@ -44,7 +44,7 @@ pub(crate) fn run(mut args: Args) -> Result<()> {
     let setting = Setting::new(&mut args)?;
     let machine = Machine::look()?;
     for name in &setting.absent {
-        println!("{name} is not there and is skipped");
+        println!("{name} was not found and is skipped");
     }
     let mut reports = Vec::new();
     for name in SCENARIOS.into_iter().filter(|name| scenario.as_deref().is_none_or(|wanted| wanted == *name))
@@ -82,7 +82,7 @@ impl Setting {
                 None => absent.push(kind.name()),
             }
         }
-        ensure!(!targets.is_empty(), "nothing to measure: no target was found");
+        ensure!(!targets.is_empty(), "nothing to measure: no target of that name was found");
         process::pin(load_cpu)?;
         let origin = origin::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), LENGTH)?.address();
         let folder = std::env::temp_dir().join(format!("ringway-loadtest-{}", std::process::id()));
@@ -149,6 +149,8 @@ impl Setting {
     fn idle(&self, scenario: &'static str) -> Result<Report> {
         let connections = self.connections.unwrap_or(5000);
         let mut rows = self.rows();
+        // The floor keeps nothing per connection but two sockets, which are the kernel's.
+        rows.retain(|row| row.target.kind != Kind::Floor);
         for round in 0..self.rounds {
             println!("{scenario}: round {} of {}", round + 1, self.rounds);
             for row in &mut rows {

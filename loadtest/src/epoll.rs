@@ -1,5 +1,7 @@
 //! Level-triggered readiness of sockets, by number.
 
+use std::io::{ErrorKind, Write};
+use std::net::TcpStream;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
@@ -35,4 +37,23 @@ impl Epoll {
         ready.extend(self.events.iter().map(|event| event.data.u64()));
         Ok(())
     }
+}
+
+/// Sends all of it. Only what is long may have to wait for its reader, and then all others wait with it. False: over.
+pub(crate) fn send(mut stream: &TcpStream, bytes: &[u8]) -> bool {
+    let mut sent = 0;
+    while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
+        match stream.write(rest) {
+            Ok(0) => return false,
+            Ok(count) => sent += count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                let is_sent = stream.set_nonblocking(false).is_ok()
+                    && stream.set_write_timeout(Some(Duration::from_secs(10))).is_ok()
+                    && stream.write_all(rest).is_ok();
+                return is_sent && stream.set_nonblocking(true).is_ok();
+            }
+            Err(_) => return false,
+        }
+    }
+    true
 }

@@ -11,13 +11,14 @@ mod load;
 mod machine;
 mod origin;
 mod process;
+mod relay;
 mod report;
 mod targets;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use args::Args;
 
@@ -36,6 +37,9 @@ Measures a gateway over TCP, beside its peers.
 
   ringway-loadtest idle --url URL [--pid PID] [--connections 5000] [--hold SECONDS]
       Opens connections, makes one request on each, and leaves them idle; with a pid, memory per connection.
+
+  ringway-loadtest relay --file FILE
+      The floor that compare shows: copies bytes; the file holds the address to listen on and that of the origin.
 
   ringway-loadtest origin [--port 0] [--length 500]
       An origin that answers every GET with 200 and a body of that length, until it is stopped.
@@ -59,6 +63,10 @@ fn run() -> Result<()> {
         print!("{HELP}");
         return Ok(());
     }
+    if verb == "--version" {
+        println!("ringway-loadtest {}", env!("CARGO_PKG_VERSION"));
+        return Ok(());
+    }
     let mut args = Args::parse(rest)?;
     process::raise_descriptor_limit()?;
     match verb.as_str() {
@@ -66,7 +74,8 @@ fn run() -> Result<()> {
         "load" => load_verb(&mut args),
         "idle" => idle_verb(&mut args),
         "origin" => origin_verb(&mut args),
-        other => bail!("unknown verb `{other}`, known: compare, load, idle, origin (see --help)"),
+        "relay" => relay_verb(&mut args),
+        other => bail!("unknown verb `{other}`, known: compare, load, idle, origin, relay (see --help)"),
     }
 }
 
@@ -126,4 +135,12 @@ fn origin_verb(args: &mut Args) -> Result<()> {
     let origin = origin::start(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), length)?;
     println!("http://{} answers with {length} bytes", origin.address());
     origin.join()
+}
+
+fn relay_verb(args: &mut Args) -> Result<()> {
+    let file = args.text("file")?.context("--file is needed")?;
+    args.finish()?;
+    let text = std::fs::read_to_string(&file).with_context(|| file.clone())?;
+    let (listen, to) = text.trim().split_once(' ').context("two addresses are needed")?;
+    relay::run(&TcpListener::bind(listen)?, to.parse()?)
 }

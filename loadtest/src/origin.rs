@@ -1,13 +1,13 @@
 //! An origin: one thread, epoll, every GET answered with 200 and a body of a fixed length.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::epoll::Epoll;
+use crate::epoll::{self, Epoll};
 
 /// The number of the listener; connections have the numbers below.
 const LISTENER: u64 = u64::MAX;
@@ -110,7 +110,7 @@ impl Client {
             Err(error) => return error.kind() == ErrorKind::WouldBlock,
         };
         let Some(input) = buffer.get(..read) else { return false };
-        (0..self.heads(input)).all(|_| self.send(answer))
+        (0..self.heads(input)).all(|_| epoll::send(&self.stream, answer))
     }
 
     /// How many heads end in this input.
@@ -123,29 +123,11 @@ impl Client {
         self.tail.drain(..self.tail.len().saturating_sub(3));
         count
     }
-
-    /// Sends all of it. Only a long answer may have to wait for its reader, and then all others wait with it.
-    fn send(&mut self, answer: &[u8]) -> bool {
-        let mut sent = 0;
-        while let Some(rest) = answer.get(sent..).filter(|rest| !rest.is_empty()) {
-            match self.stream.write(rest) {
-                Ok(0) => return false,
-                Ok(count) => sent += count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    let rest_is_sent = self.stream.set_nonblocking(false).is_ok()
-                        && self.stream.set_write_timeout(Some(Duration::from_secs(10))).is_ok()
-                        && self.stream.write_all(rest).is_ok();
-                    return rest_is_sent && self.stream.set_nonblocking(true).is_ok();
-                }
-                Err(_) => return false,
-            }
-        }
-        true
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::net::Ipv4Addr;
 
     use super::*;

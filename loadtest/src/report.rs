@@ -80,7 +80,7 @@ impl Report {
         }
         text.push('\n');
         for name in &self.absent {
-            writeln!(text, "- {name} is not installed and was skipped.")?;
+            writeln!(text, "- {name} was not found and was skipped.")?;
         }
         for row in &self.rows {
             writeln!(text, "- {}: {}", row.target.kind.name(), row.target.version)?;
@@ -149,7 +149,7 @@ About it.
 | nginx | 11 (10 to 12) | 1 (1 to 1) | 1.00 | - | 0 |
 | haproxy | - | - | - | - | 0 |
 
-- other is not installed and was skipped.
+- other was not found and was skipped.
 - ringway: v
 - nginx: v
 - haproxy: v

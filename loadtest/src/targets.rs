@@ -25,10 +25,12 @@ pub(crate) enum Kind {
     Ringway,
     Nginx,
     Haproxy,
+    /// The relay of this program, which shows the least that a proxy can cost.
+    Floor,
 }
 
 /// In the order of the report.
-pub(crate) const KINDS: [Kind; 3] = [Kind::Ringway, Kind::Nginx, Kind::Haproxy];
+pub(crate) const KINDS: [Kind; 4] = [Kind::Ringway, Kind::Nginx, Kind::Haproxy, Kind::Floor];
 
 impl Kind {
     pub(crate) fn name(self) -> &'static str {
@@ -36,12 +38,13 @@ impl Kind {
             Self::Ringway => "ringway",
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
+            Self::Floor => "floor",
         }
     }
 
     fn version_flag(self) -> &'static str {
         match self {
-            Self::Ringway => "--version",
+            Self::Ringway | Self::Floor => "--version",
             Self::Nginx | Self::Haproxy => "-v",
         }
     }
@@ -51,6 +54,7 @@ impl Kind {
             Self::Ringway => &["run", "-c"],
             Self::Nginx => &["-c"],
             Self::Haproxy => &["-db", "-f"],
+            Self::Floor => &["relay", "--file"],
         }
     }
 
@@ -60,6 +64,7 @@ impl Kind {
             Self::Ringway => include_str!("../targets/ringway.toml"),
             Self::Nginx => include_str!("../targets/nginx.conf"),
             Self::Haproxy => include_str!("../targets/haproxy.cfg"),
+            Self::Floor => "@LISTEN@ @ORIGIN@",
         };
         form.replace("@LISTEN@", &listen.to_string())
             .replace("@ORIGIN@", &origin.to_string())
@@ -73,6 +78,7 @@ impl Target {
         let program = match (kind, given) {
             (_, Some(path)) => path,
             (Kind::Ringway, None) => std::env::current_exe()?.with_file_name("ringway"),
+            (Kind::Floor, None) => std::env::current_exe()?,
             (Kind::Nginx | Kind::Haproxy, None) => PathBuf::from(kind.name()),
         };
         // Some systems keep servers where only root's PATH looks.
