@@ -174,6 +174,12 @@ impl Fields {
         self.names.len() + self.values.len() + 4 * self.lines.len()
     }
 
+    /// What the arenas and the lines could hold, to see that it does not grow.
+    #[cfg(test)]
+    pub(crate) fn capacities(&self) -> (usize, usize, usize) {
+        (self.names.capacity(), self.values.capacity(), self.lines.capacity())
+    }
+
     /// Whether a field of that name is present.
     pub fn has(&self, name: Known) -> bool {
         self.present & name.bit() != 0
@@ -302,3 +308,151 @@ static TOKEN: [bool; 256] = {
     }
     table
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(lines: &[(&str, &str)]) -> Fields {
+        let mut fields = Fields::new();
+        for (name, value) in lines {
+            fields.push(name, value.as_bytes()).unwrap();
+        }
+        fields
+    }
+
+    fn lines(fields: &Fields) -> Vec<(String, String)> {
+        let text = |value: &[u8]| String::from_utf8(value.to_vec()).unwrap();
+        fields.iter().map(|(name, value)| (name.to_owned(), text(value))).collect()
+    }
+
+    fn owned(lines: &[(&str, &str)]) -> Vec<(String, String)> {
+        lines.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn order_spelling_and_duplicates_are_kept() {
+        let rows = [("X-a", "1"), ("hOST", "b"), ("x-A", "2"), ("Host", "")];
+        let fields = of(&rows);
+        assert_eq!(lines(&fields), owned(&rows));
+        assert_eq!((fields.len(), fields.is_empty()), (4, false));
+        assert_eq!(fields.value("X-A"), Some(&b"1"[..]));
+        assert_eq!(fields.values("x-a").collect::<Vec<_>>(), [b"1", b"2"]);
+        assert_eq!(fields.known(Known::Host), Some(&b"b"[..]));
+        assert_eq!(fields.known_all(Known::Host).collect::<Vec<_>>(), [&b"b"[..], b""]);
+        assert_eq!(fields.values("HOST").count(), 2);
+        assert_eq!((fields.value("y"), fields.known(Known::Date), fields.value("date")), (None, None, None));
+    }
+
+    #[test]
+    fn editing_keeps_the_rest() {
+        let mut fields = of(&[("A", "1"), ("Host", "h"), ("a", "2"), ("B", "3")]);
+        assert_eq!(fields.remove("a"), 2);
+        assert_eq!(fields.remove("a"), 0);
+        assert_eq!(fields.remove("HOST"), 1);
+        assert!(!fields.has(Known::Host));
+        assert_eq!(fields.remove_known(Known::Host), 0);
+        fields.push("C", b" \tv\t ").unwrap();
+        fields.set("b", b"4").unwrap();
+        fields.set("Host", b"i").unwrap();
+        assert!(fields.has(Known::Host));
+        assert_eq!(lines(&fields), owned(&[("C", "v"), ("b", "4"), ("Host", "i")]));
+        fields.clear();
+        assert!(fields.is_empty() && !fields.has(Known::Host));
+    }
+
+    #[test]
+    fn invalid_names_and_values_change_nothing() {
+        let mut fields = of(&[("A", "1")]);
+        let names = ["", "a b", "a:", "a\r", "é", "a(", " a", "\0"];
+        let values: [&[u8]; 6] = [b"\r", b"a\nb", b"\0", b"a\x7f", b"\x1f", b"a\r\nX: b"];
+        for name in names {
+            assert_eq!(fields.push(name, b"v"), Err(InvalidField), "{name:?}");
+            assert_eq!(fields.set(name, b"v"), Err(InvalidField), "{name:?}");
+        }
+        for value in values {
+            assert_eq!(fields.push("A", value), Err(InvalidField), "{value:?}");
+            assert_eq!(fields.set("A", value), Err(InvalidField), "{value:?}");
+        }
+        assert_eq!(lines(&fields), owned(&[("A", "1")]));
+        assert_eq!(fields.push("B", b"\xff \t!"), Ok(()));
+    }
+
+    #[test]
+    fn tokens_are_found_in_lists_without_case() {
+        let fields =
+            of(&[("Connection", "keep-alive ,\tClose"), ("Connection", "upgrade"), ("Date", "close")]);
+        for (token, expected) in
+            [("close", true), ("KEEP-ALIVE", true), ("Upgrade", true), ("keep", false), ("", false)]
+        {
+            assert_eq!(fields.has_token(Known::Connection, token), expected, "{token:?}");
+        }
+        assert!(!fields.has_token(Known::Upgrade, "close"));
+    }
+
+    #[test]
+    fn what_belongs_to_one_connection_is_removed() {
+        let mut fields = of(&[
+            ("Connection", "close, x-one , X-Two, , bad name"),
+            ("X-One", "1"),
+            ("connection", "x-three"),
+            ("x-two", "2"),
+            ("X-Three", "3"),
+            ("x-one", "again"),
+            ("Keep-Alive", "5"),
+            ("Proxy-Connection", "close"),
+            ("TE", "trailers"),
+            ("Trailer", "x"),
+            ("Transfer-Encoding", "chunked"),
+            ("Upgrade", "websocket"),
+            ("X-Four", "4"),
+        ]);
+        fields.remove_hop_by_hop();
+        assert_eq!(lines(&fields), owned(&[("X-Four", "4")]));
+        for hop in ["Connection", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding", "Upgrade"] {
+            assert_eq!(fields.value(hop), None, "{hop}");
+        }
+    }
+
+    #[test]
+    fn connection_cannot_strip_what_recipients_need() {
+        let kept = [
+            ("Host", "a"),
+            ("Content-Length", "5"),
+            ("Authorization", "b"),
+            ("Cookie", "c"),
+            ("X-Forwarded-For", "d"),
+            ("X-Request-ID", "e"),
+            ("Content-Type", "f"),
+            ("Via", "g"),
+            ("Cache-Control", "h"),
+            ("Set-Cookie", "i"),
+            ("Range", "j"),
+        ];
+        let mut fields = of(&kept);
+        for (name, _) in kept {
+            fields.push("Connection", name.as_bytes()).unwrap();
+        }
+        fields.remove_hop_by_hop();
+        assert_eq!(lines(&fields), owned(&kept));
+    }
+
+    #[test]
+    fn editing_again_after_clear_takes_no_new_memory() {
+        let mut fields = Fields::new();
+        let mut round = || {
+            fields.clear();
+            for name in ["Host", "X-A", "Connection", "Accept"] {
+                fields.push(name, b"x-a, close").unwrap();
+            }
+            fields.remove_hop_by_hop();
+            fields.set("Host", b"other").unwrap();
+            fields.push("X-Forwarded-For", b"127.0.0.1").unwrap();
+            fields.capacities()
+        };
+        let warm = round();
+        for _ in 0..1000 {
+            assert_eq!(round(), warm);
+        }
+    }
+}

@@ -1,6 +1,6 @@
-//! Entry points of the fuzz targets. Each takes any bytes and asserts what must hold for all of them: nothing beyond the
-//! input is consumed, the outcome does not depend on how the input was split, and what was read is read again the same
-//! after it was written.
+//! Entry points of the fuzz targets. Each takes any bytes and asserts what must hold for all of them: nothing
+//! beyond the input is consumed, the outcome does not depend on how the input was split, and what was read is
+//! read again the same after it was written.
 
 use crate::error::{BodyError, HeadError};
 use crate::fields::{Fields, Known};

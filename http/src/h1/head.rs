@@ -143,6 +143,9 @@ impl HeadReader {
                     end: self.line_start,
                     fields: self.lines - 1,
                 }));
+            } else if line.first() == Some(&b'\r') {
+                // Said at once, for it looks like the end of a head: its sender may be waiting for an answer.
+                return Err(HeadError::LineEnd);
             } else {
                 if self.lines > limits.fields_max {
                     return Err(HeadError::FieldCount);
@@ -196,5 +199,83 @@ impl Block {
     /// The field lines with the final empty line.
     fn field_lines<'a>(&self, input: &'a [u8]) -> &'a [u8] {
         input.get(self.fields_start..self.end).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::h1::{BodySize, write_request, write_response};
+    use crate::head::{Framing, Version};
+
+    fn capacities(head: &RequestHead) -> [usize; 9] {
+        [
+            head.other_method.capacity(),
+            head.target.capacity(),
+            head.path.capacity(),
+            head.authority.capacity(),
+            head.host.capacity(),
+            head.upgrade.capacity(),
+            head.fields.capacities().0,
+            head.fields.capacities().1,
+            head.fields.capacities().2,
+        ]
+    }
+
+    #[test]
+    fn the_next_message_takes_no_new_memory() {
+        let request = b"PURGE http://Example.com/a/./b?c=d HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\n\
+            Connection: upgrade, x-a\r\nUpgrade: websocket\r\nX-A: c\r\nAccept: */*\r\n\r\n";
+        let response = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: text/plain\r\n\r\n";
+        let (mut reader, mut head, mut reply) = (HeadReader::new(), RequestHead::new(), ResponseHead::new());
+        let mut out = Vec::new();
+        let mut exchange = || {
+            out.clear();
+            assert_eq!(reader.request(request, &Limits::default(), &mut head), Ok(Some(request.len())));
+            head.fields.remove_hop_by_hop();
+            head.fields.set("X-Request-ID", b"1").unwrap();
+            let (method, authority) = (head.method_text(), head.authority());
+            write_request(
+                &mut out,
+                method,
+                head.path(),
+                authority,
+                &head.fields,
+                Framing::Chunked,
+                head.upgrade(),
+            );
+            let read = reader.response(response, &Limits::default(), Method::Get, &mut reply);
+            assert_eq!(read, Ok(Some(response.len())));
+            let (client, size) = (Version::Http11, BodySize::Known(5));
+            write_response(&mut out, client, reply.status, &reply.fields, size, reply.persistence, None);
+            (capacities(&head), reply.fields.capacities(), out.capacity())
+        };
+        let warm = exchange();
+        for _ in 0..1000 {
+            assert_eq!(exchange(), warm);
+        }
+    }
+
+    #[test]
+    fn a_trickled_head_is_scanned_once() {
+        let head = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(5000));
+        let mut reader = HeadReader::new();
+        let mut parsed = RequestHead::new();
+        for len in 0..head.len() {
+            let prefix = head.as_bytes().get(..len).unwrap();
+            assert_eq!(reader.request(prefix, &Limits::default(), &mut parsed), Ok(None));
+            // Only what is new is looked at next time.
+            assert_eq!(reader.scanned, len);
+        }
+    }
+
+    #[test]
+    fn another_head_may_take_the_result_of_a_split_request() {
+        let input = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
+        let mut reader = HeadReader::new();
+        assert_eq!(reader.request(&input[..20], &Limits::default(), &mut RequestHead::new()), Ok(None));
+        let mut head = RequestHead::new();
+        assert_eq!(reader.request(input, &Limits::default(), &mut head), Ok(Some(input.len())));
+        assert_eq!((head.path(), head.host()), ("/a", "a"));
     }
 }

@@ -57,8 +57,12 @@ fn parse_request(line: &[u8], head: &mut RequestHead) -> Result<(), HeadError> {
     if target.is_empty() {
         return Err(HeadError::Malformed);
     }
-    // A line without a version is HTTP/0.9, if it is anything.
-    head.version = version_of(version.unwrap_or(b"none"))?;
+    head.version = match version {
+        Some(version) => version_of(version)?,
+        // A line without a version is HTTP/0.9, if it is anything.
+        None if target.iter().all(u8::is_ascii_graphic) => return Err(HeadError::Version),
+        None => return Err(HeadError::Malformed),
+    };
     head.method = Method::from_text(method);
     if head.method == Method::Other {
         head.other_method.push_str(std::str::from_utf8(method).map_err(|_| HeadError::Method)?);
