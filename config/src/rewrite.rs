@@ -252,8 +252,11 @@ fn clean(out: &mut String, start: usize) {
     let mut segments: Vec<&str> = Vec::new();
     let mut ends_in_slash = true;
     for segment in text.split('/') {
-        ends_in_slash = matches!(segment, "" | "." | "..");
-        match segment {
+        // With a parameter (`..;x`) it is a step up to some upstreams and a name to others.
+        let name =
+            if segment.starts_with('.') { segment.split(';').next().unwrap_or(segment) } else { segment };
+        ends_in_slash = matches!(name, "" | "." | "..");
+        match name {
             "" | "." => {}
             ".." => drop(segments.pop()),
             _ => segments.push(segment),
@@ -277,7 +280,7 @@ fn is_clean(path: &str) -> bool {
         }
         _ => false,
     };
-    let segment_is_sound = |segment: &str| !matches!(segment, "." | "..");
+    let segment_is_sound = |segment: &str| !matches!(segment.split(';').next(), Some("." | ".."));
     !path.contains("//")
         && tail.split('/').all(segment_is_sound)
         && path.split('%').skip(1).all(escape_is_sound)
@@ -367,8 +370,14 @@ mod tests {
             ("^/", "", "/a", "/a"),
             ("x", ".", "/a/x", "/a/"),
             ("x", "%2e", "/x/a", "/a"),
+            ("b", ".", "/a/b.;y/c", "/c"),
+            ("x", ".", "/x;y", "/"),
         ] {
-            assert_eq!(apply(&Rewrite::regex(regex, to).unwrap(), path, &[]), out, "{regex} {to} {path}");
+            let made = apply(&Rewrite::regex(regex, to).unwrap(), path, &[]);
+            assert_eq!(made, out, "{regex} {to} {path}");
+            let mut normal = String::new();
+            ringway_http::target::normalise(&made, &mut normal).unwrap();
+            assert_eq!(normal, made, "it is in normal form");
         }
     }
 

@@ -5,6 +5,7 @@ use std::fmt;
 
 use regex::bytes::{Regex, RegexBuilder};
 use ringway_filters::Params;
+use ringway_http::target::normalise;
 
 use super::rule::hex;
 
@@ -270,7 +271,12 @@ pub(crate) fn check_path(path: &str) -> Result<(), String> {
             _ => {}
         }
     }
-    Ok(())
+    let mut normal = String::new();
+    match normalise(path, &mut normal) {
+        Ok(()) if normal == path => Ok(()),
+        Ok(()) => Err(format!("the path arrives as `{normal}`; write it so")),
+        Err(_) => Err(format!("a request with the path `{path}` is refused, so no route can have it")),
+    }
 }
 
 /// Escapes in a normalised path are in upper case, and only of bytes that need one.
@@ -405,6 +411,7 @@ mod tests {
             ("/%00", "refused"),
             ("/%2f", "write `%2F`"),
             ("/%41", "write `A`"),
+            ("/a/..;x/b", "is refused"),
         ] {
             let message = PathRule::exact(path).unwrap_err();
             assert!(message.contains(part), "{path}: {message}");

@@ -76,7 +76,7 @@ impl HostRule {
             ));
         }
         let label_is_valid = |label: &str| {
-            !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_~".contains(&b))
         };
         if !name.is_ascii() {
             return Err(format!(
