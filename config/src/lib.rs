@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod error;
+pub mod explain;
 mod file;
 pub mod load;
 mod resolve;

@@ -19,6 +19,7 @@ pub use conflict::{Conflict, ConflictKind};
 pub use path::{PathRule, Pattern};
 
 pub use rule::{FieldRule, HostRule, MethodRule, QueryRule, RouteRule};
+pub(crate) use rule::{hosts_shown, methods_shown};
 
 use crate::snapshot::{ListenerId, Route, RouteId};
 use index::{Index, Search};
@@ -112,6 +113,16 @@ impl Routes {
             let rule = self.rules.get(place.route as usize);
             (RouteId(place.route), rule.and_then(|rule| place.host_of(rule)))
         })
+    }
+
+    /// In words, why one place in the order goes before another.
+    pub(crate) fn why_before(
+        &self,
+        first: (RouteId, Option<&HostRule>),
+        second: (RouteId, Option<&HostRule>),
+    ) -> &'static str {
+        let key = |(id, host)| self.rule(id).map(|rule| order::Key::new(rule, host));
+        key(first).zip(key(second)).map_or("", |(first, second)| first.reason(&second))
     }
 
     /// The best route for a request, with its parameters left in `params` (cleared first).

@@ -49,7 +49,7 @@ impl Place {
 }
 
 impl Key {
-    fn new(rule: &RouteRule, host: Option<&HostRule>) -> Self {
+    pub(super) fn new(rule: &RouteRule, host: Option<&HostRule>) -> Self {
         let host = match host {
             Some(HostRule::Exact(_)) => (HostClass::Exact, Reverse(0)),
             Some(HostRule::Wildcard(name)) => (HostClass::Wildcard, Reverse(name.len())),

@@ -5,6 +5,7 @@ use std::fmt;
 
 use ringway_http::Method;
 
+use super::index::admits;
 use super::path::PathRule;
 use crate::snapshot::ListenerId;
 
@@ -33,10 +34,27 @@ impl RouteRule {
         self.headers.len() + self.query.len() + usize::from(!self.methods.is_empty())
     }
 
+    /// Whether it takes a method. HEAD is taken where GET is.
+    pub fn admits(&self, method: Method, text: &str) -> bool {
+        admits(&self.methods, method, text)
+    }
+
     /// Whether it applies on a listener.
     pub fn on_listener(&self, listener: ListenerId) -> bool {
         self.listeners.is_empty() || self.listeners.contains(&listener)
     }
+}
+
+/// The hosts of a rule as text.
+pub(crate) fn hosts_shown(rule: &RouteRule) -> String {
+    let hosts: Vec<_> = rule.hosts.iter().map(ToString::to_string).collect();
+    if hosts.is_empty() { "any host".to_owned() } else { hosts.join(", ") }
+}
+
+/// The methods of a rule as text.
+pub(crate) fn methods_shown(rule: &RouteRule) -> String {
+    let methods: Vec<_> = rule.methods.iter().map(MethodRule::as_str).collect();
+    if methods.is_empty() { "any".to_owned() } else { methods.join(", ") }
 }
 
 /// One entry of `hosts`.

@@ -249,11 +249,10 @@ fn the_index_agrees_with_a_search_through_all() {
             }
             match (path.contains('{'), numbers.below(6)) {
                 (true, 0) => path.push_str("/{rest...}"),
-                (true, _) => {}
                 (false, 0) => path = format!("^{path}/?[ab]"),
                 (false, 1) => path.push('/'),
                 (false, _) if path.is_empty() => path.push('/'),
-                (false, _) => {}
+                _ => {}
             }
             let kind = match (path.contains('{'), path.contains('[')) {
                 (true, _) => "pattern",
