@@ -130,6 +130,37 @@ mod tests {
         assert_eq!((errors.len(), errors[0].span.clone()), (1, 0..3), "{errors:?}");
     }
     #[test]
+    fn tables_with_headers_of_their_own_are_read_and_refused_like_inline_ones() {
+        for (text, expected) in [
+            ("[f.headers.request]\nset = { A = '1' }\n[f.headers.response]\nremove = ['B']\n", &[][..]),
+            ("[f.headers.request.set]\nA = '1'\n", &[]),
+            ("[f]\nheaders.request.set.A = '1'\n", &[]),
+            (
+                "[f.headers.request]\nset = { TE = '1' }\n[f.headers.response]\nremove = ['a b']\n",
+                &[("TE", "request.set.TE"), ("'a b'", "response.remove")],
+            ),
+            (
+                "[f.headers.requests]\nsett = 1\n[f.headers.response]\nremove = 1\n",
+                &[("requests", "requests"), ("1", "response.remove")],
+            ),
+            (
+                "[f.headers.request]\nset.A = 1\n[f.headers.request.add]\nB = 2\n",
+                &[("2", "request.add.B"), ("1", "request.set.A")],
+            ),
+            ("[f.headers.request]\n[f.headers.response]\n", &[("headers", "")]),
+        ] {
+            let document = toml::de::DeTable::parse(text).unwrap();
+            let value = document.get_ref()["f"].get_ref().get("headers").unwrap();
+            let errors = parse("f", "headers", value).err().unwrap_or_default();
+            let found: Vec<_> = errors
+                .iter()
+                .map(|error| (text.get(error.span.clone()).unwrap(), error.key.as_str()))
+                .collect();
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
     fn the_page_on_writing_a_filter_shows_the_code_that_runs() {
         let page = include_str!("../WRITING_A_FILTER.md");
         let blocks: Vec<_> =
