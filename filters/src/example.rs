@@ -82,7 +82,7 @@ impl Filter for Example {
     fn on_response_head(&self, turned: &mut Turned, head: &mut ResponseHead, _facts: &Facts) {
         if let Some(count) = turned.0 {
             // A number is always a valid value.
-            let _ = head.fields.set("X-Turned-Away", count.to_string().as_bytes());
+            let _ = head.fields.push("X-Turned-Away", count.to_string().as_bytes());
         }
     }
 }
