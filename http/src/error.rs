@@ -169,6 +169,23 @@ mod tests {
     }
 
     #[test]
+    fn every_word_is_documented() {
+        let page = include_str!("../CONFORMANCE.md");
+        for (status, word) in HeadError::ALL.iter().map(|error| (error.status(), error.reason())) {
+            // A malformed status is found in responses only.
+            let row = match word {
+                "request.status" => "| 502 | `response.status` |".to_owned(),
+                _ => format!("| {status} | `{word}` |"),
+            };
+            assert!(page.contains(&row), "{row}");
+        }
+        for error in BodyError::ALL {
+            let row = format!("| {} | `{}` |", error.status(), error.reason());
+            assert!(page.contains(&row), "{row}");
+        }
+    }
+
+    #[test]
     fn a_response_has_the_same_words_under_its_own_name() {
         for error in HeadError::ALL {
             let request = error.reason().strip_prefix("request.");
