@@ -40,8 +40,7 @@ macro_rules! filters {
             fn parse(kind: &str, value: &Spanned<DeValue<'_>>) -> Option<Result<(Self, String), Vec<FilterError>>> {
                 match kind {
                     $($(#[$meta])* stringify!($kind) => Some(
-                        read::read(value)
-                            .and_then(build::<crate::$kind::$filter>)
+                        build::<crate::$kind::$filter>(value)
                             .map(|(config, text)| (Self::$filter(config), text)),
                     ),)*
                     _ => None,

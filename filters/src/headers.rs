@@ -295,7 +295,11 @@ mod tests {
     use crate::read::read;
 
     fn checked(text: &str) -> Result<Config, Vec<FilterError>> {
-        read::<File>(&DeValue::parse(text).unwrap()).and_then(Headers::check)
+        let mut errors = Vec::new();
+        match read::<File>(&DeValue::parse(text).unwrap(), &mut errors) {
+            Some(file) if errors.is_empty() => Headers::check(file),
+            _ => Err(errors),
+        }
     }
 
     /// The lines after the steps of `request = EDITS` on lines given as `name: value`.

@@ -18,5 +18,4 @@ pub use chain::{Chain, ChainState, Reply, Verdict};
 pub use error::FilterError;
 pub use facts::{Facts, Params, Scheme};
 pub use nearest::nearest;
-pub use read::read;
 pub use registry::FilterConfig;

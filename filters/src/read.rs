@@ -9,15 +9,17 @@ use toml::de::{DeValue, ValueDeserializer};
 use crate::error::FilterError;
 use crate::nearest::nearest;
 
-/// Reads a value as `T`. All unknown keys and all values of the wrong type are reported, not the first only: serde
-/// stops at the first, so each offender is noted, left out, and the rest is read again.
-pub fn read<T: DeserializeOwned>(value: &Spanned<DeValue<'_>>) -> Result<T, Vec<FilterError>> {
+/// Reads a value as `T`. All unknown keys and all values of the wrong type become errors, not the first only: serde
+/// stops at the first, so each offender is noted, left out, and the rest is read again. The rest is given if it can be
+/// read, so that it can be checked further; whatever there are errors about is not to be used.
+pub(crate) fn read<T: DeserializeOwned>(
+    value: &Spanned<DeValue<'_>>,
+    errors: &mut Vec<FilterError>,
+) -> Option<T> {
     let mut rest = value.clone();
-    let mut errors = Vec::new();
     loop {
         let error = match T::deserialize(ValueDeserializer::from(rest.clone())) {
-            Ok(read) if errors.is_empty() => return Ok(read),
-            Ok(_) => return Err(errors),
+            Ok(read) => return Some(read),
             Err(error) => error,
         };
         let span = error.span().unwrap_or_else(|| value.span());
@@ -27,9 +29,7 @@ pub fn read<T: DeserializeOwned>(value: &Spanned<DeValue<'_>>) -> Result<T, Vec<
             let key = removed.as_ref().map_or_else(String::new, |path| path.join("."));
             errors.push(FilterError { span, key, message: with_nearest(error.message()) });
         }
-        if removed.is_none() {
-            return Err(errors);
-        }
+        removed?;
     }
 }
 
@@ -105,7 +105,9 @@ mod tests {
 
     fn errors(text: &str) -> Vec<(String, String, String)> {
         let value = DeValue::parse(text).unwrap();
-        let Err(errors) = read::<Outer>(&value) else { return Vec::new() };
+        let mut errors = Vec::new();
+        let read = read::<Outer>(&value, &mut errors);
+        assert!(read.is_some() || !errors.is_empty(), "{text}");
         errors.into_iter().map(|e| (text.get(e.span).unwrap().to_owned(), e.key, e.message)).collect()
     }
 

@@ -13,7 +13,7 @@ use crate::error::FilterError;
 use crate::facts::Facts;
 use crate::filter::Filter;
 use crate::nearest::nearest;
-use crate::read;
+use crate::read::read;
 
 filters! {
     headers => Headers,
@@ -70,25 +70,36 @@ pub fn parse(
         );
         Err(vec![FilterError::new(value.span(), "", message)])
     });
-    match parsed {
-        Ok((settings, text)) => Ok(FilterConfig { name: name.into(), settings, text }),
-        Err(mut errors) => {
-            // What concerns the filter as a whole has no place of its own.
-            errors
-                .iter_mut()
-                .filter(|error| error.span.is_empty())
-                .for_each(|error| error.span = value.span());
-            Err(errors)
-        }
-    }
+    parsed.map(|(settings, text)| FilterConfig { name: name.into(), settings, text })
 }
 
-/// Checks a file form, and writes it down again for [`FilterConfig::describe`].
-fn build<F: Filter>(file: F::File) -> Result<(Arc<F::Config>, String), Vec<FilterError>> {
+/// Reads and checks what was typed, and writes it down again for [`FilterConfig::describe`].
+fn build<F: Filter>(value: &Spanned<DeValue<'_>>) -> Result<(Arc<F::Config>, String), Vec<FilterError>> {
+    let mut errors = Vec::new();
+    let Some(file) = read::<F::File>(value, &mut errors) else { return Err(errors) };
+    let was_read_whole = errors.is_empty();
     let mut text = String::new();
-    serde::Serialize::serialize(&file, toml::ser::ValueSerializer::new(&mut text))
-        .map_err(|error| vec![FilterError::new(0..0, "", format!("cannot be written as TOML: {error}"))])?;
-    Ok((Arc::new(F::check(file)?), text))
+    if let Err(error) = serde::Serialize::serialize(&file, toml::ser::ValueSerializer::new(&mut text)) {
+        errors.push(FilterError::new(value.span(), "", format!("cannot be written as TOML: {error}")));
+    }
+    match F::check(file) {
+        Ok(config) if errors.is_empty() => return Ok((Arc::new(config), text)),
+        Ok(_) => {}
+        Err(found) => {
+            for mut error in found {
+                // What concerns the filter as a whole has no place of its own, and may be due to what could not be read.
+                let is_whole = error.span.is_empty();
+                if is_whole {
+                    error.span = value.span();
+                }
+                if was_read_whole || !is_whole {
+                    errors.push(error);
+                }
+            }
+        }
+    }
+    errors.sort_by_key(|error| error.span.start);
+    Err(errors)
 }
 
 #[cfg(test)]
@@ -145,7 +156,17 @@ mod tests {
             ),
             (
                 "[f.headers.request]\nset.A = 1\n[f.headers.request.add]\nB = 2\n",
-                &[("2", "request.add.B"), ("1", "request.set.A")],
+                &[("1", "request.set.A"), ("2", "request.add.B")],
+            ),
+            ("[f.headers.request]\nsett = { }\n", &[("sett", "request.sett")]),
+            (
+                "[f.headers.request]\nset = { Host = 'a' }\nsett = { }\nadd = { B = 2, C = '$hots' }\n",
+                &[
+                    ("Host", "request.set.Host"),
+                    ("sett", "request.sett"),
+                    ("2", "request.add.B"),
+                    ("'$hots'", "request.add.C"),
+                ],
             ),
             ("[f.headers.request]\n[f.headers.response]\n", &[("headers", "")]),
         ] {
