@@ -1,4 +1,5 @@
-//! Who the members of each upstream are: the snapshot's endpoints, their addresses by name, and which of them are healthy. Pure.
+//! Who the members of each upstream are: the snapshot's endpoints, their addresses by name, and which of them
+//! are healthy. Pure.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

@@ -1,4 +1,5 @@
-//! The end: readiness goes red, workers drain, and the process ends when the last one has, or when their time is up.
+//! The end: readiness goes red, workers drain, and the process ends when the last one has, or when their time
+//! is up.
 
 use std::rc::Rc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! What the active checks have found: healthy or not, by identity, so that it lives on over reloads. Pure; `probe` makes the checks.
+//! What the active checks have found: healthy or not, by identity, so that it lives on over reloads. Pure;
+//! `probe` makes the checks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +10,8 @@ use ringway_config::snapshot::{Endpoint, HealthCheck, Upstream};
 use super::directory::{Resolved, addresses, host};
 use crate::net::SocketAddress;
 
-/// What a check is about. The same upstream, endpoint and address are the same member, whatever else a reload changes.
+/// What a check is about. The same upstream, endpoint and address are the same member, whatever else a reload
+/// changes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Identity {
     /// The upstream's name.

@@ -1,5 +1,5 @@
-//! The words behind the numbers under which workers count. Learnt from each snapshot and kept, so that a counter of a route that a reload
-//! removed still has its name.
+//! The words behind the numbers under which workers count. Learnt from each snapshot and kept, so that a
+//! counter of a route that a reload removed still has its name.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -6,7 +6,6 @@ use super::labels::{OTHER_LABEL, Words};
 use super::prometheus::{Kind, Page, seconds};
 use super::serve::Reply;
 use super::state::{Control, Live, Standing, address_text};
-use crate::clock;
 use crate::log::operator;
 use crate::net::DriverInfo;
 use crate::shard::{BUCKET_COUNT, BUCKETS, Count, EndpointCount, Reader};
@@ -189,10 +188,9 @@ impl Control {
     fn of_control(&self, page: &mut Page, live: &Live) {
         page.family("ringway_build_info", Kind::Gauge, "The version that runs.");
         page.sample("ringway_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
-        let uptime = self.clock.now().since(self.began);
-        let started = clock::wall().saturating_sub(uptime);
-        let name = "process_start_time_seconds";
-        page.single(name, Kind::Gauge, "When the process started, since the Unix epoch.", started.as_secs());
+        let started = self.began_wall.as_secs();
+        let help = "When the process started, since the Unix epoch.";
+        page.single("process_start_time_seconds", Kind::Gauge, help, started);
         page.single(
             "ringway_config_epoch",
             Kind::Gauge,

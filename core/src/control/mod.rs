@@ -1,5 +1,6 @@
-//! The one control thread: it starts workers and tells them things, reloads, checks health, resolves names, serves metrics and admin pages,
-//! and ends the process. All that is slow, fallible or shared is done here, and none of it on the request path.
+//! The one control thread: it starts workers and tells them things, reloads, checks health, resolves names,
+//! serves metrics and admin pages, and ends the process. All that is slow, fallible or shared is done here,
+//! and none of it on the request path.
 
 mod admin;
 mod directory;
@@ -17,6 +18,7 @@ mod reload;
 mod resolve;
 mod serve;
 mod sockets;
+mod start;
 mod state;
 
 pub use engine::{EngineError, Options, Ready, Source, run};

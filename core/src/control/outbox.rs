@@ -1,4 +1,5 @@
-//! Commands on their way to one worker. Control never waits for a worker: what finds the inbox full is kept here and sent later.
+//! Commands on their way to one worker. Control never waits for a worker: what finds the inbox full is kept
+//! here and sent later.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

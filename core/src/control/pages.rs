@@ -13,7 +13,8 @@ use super::state::Control;
 use crate::log::{Level, say};
 use crate::net::{self, BoundListener, Sharing};
 
-/// The servers of one snapshot. A server whose address stays goes on; one that is no longer in any `Served` closes.
+/// The servers of one snapshot. A server whose address stays goes on; one that is no longer in any `Served`
+/// closes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Served {
     metrics: Option<Rc<Place>>,

@@ -1,4 +1,5 @@
-//! Makes the active checks: one task per member, a GET on a connection of its own each interval. Only control checks; workers are told.
+//! Makes the active checks: one task per member, a GET on a connection of its own each interval. Only control
+//! checks; workers are told.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;

@@ -1,4 +1,5 @@
-//! What control asks of the process itself: signals on one thread, and as many file descriptors as the operator allows.
+//! What control asks of the process itself: signals on one thread, and as many file descriptors as the
+//! operator allows.
 #![expect(unsafe_code, reason = "signal masks and resource limits have no safe interface in std")]
 
 use std::io;
@@ -23,8 +24,8 @@ pub(super) enum Signal {
     Reopen,
 }
 
-/// Hears signals on a thread of their own. To be called before any other thread starts: the others inherit a mask that keeps signals, and
-/// so interrupted system calls, away from them.
+/// Hears signals on a thread of their own. To be called before any other thread starts: the others inherit a
+/// mask that keeps signals, and so interrupted system calls, away from them.
 pub(super) fn hear(events: MailboxSender<Event>) -> io::Result<()> {
     let mut signals = Signals::new(HEARD)?;
     mask(libc::SIG_BLOCK)?;

@@ -1,5 +1,5 @@
-//! A reload: the file is read on a thread of its own; what is refused changes nothing; what is accepted is bound, resolved, and then seated
-//! by every worker under the next epoch.
+//! A reload: the file is read on a thread of its own; what is refused changes nothing; what is accepted is
+//! bound, resolved, and then seated by every worker under the next epoch.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Write};
@@ -186,6 +186,7 @@ impl Control {
         let names: BTreeSet<_> = directory::names(&snapshot).into_iter().collect();
         live.resolved.retain(|name, _| names.contains(name));
         live.answered.retain(|name| names.contains(name));
+        live.failing.retain(|name| names.contains(name));
         live.tally.lookups_failed.retain(|name, _| names.contains(name));
         live.labels.learn(&snapshot);
         live.held = live.held.after(&snapshot, &bound, self.clock.now());
@@ -275,7 +276,8 @@ fn lines(errors: &ringway_config::error::ConfigErrors) -> Vec<String> {
     errors.0.iter().map(line).collect()
 }
 
-/// What differs and cannot change while the process runs. Such a file is refused, because obeying the rest of it would be half a truth.
+/// What differs and cannot change while the process runs. Such a file is refused, because obeying the rest of
+/// it would be half a truth.
 fn needs_restart(old: &Snapshot, new: &Snapshot) -> Vec<String> {
     let mut errors = Vec::new();
     if old.server.workers != new.server.workers {

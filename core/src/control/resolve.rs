@@ -1,5 +1,6 @@
-//! Names of endpoints become addresses: on the thread `services`, which runs the resolver's own runtime. A name is looked up at once and
-//! again when its time to live ends; control is told each outcome and keeps the last good one.
+//! Names of endpoints become addresses: on the thread `services`, which runs the resolver's own runtime. A
+//! name is looked up at once and again when its time to live ends; control is told each outcome and keeps the
+//! last good one.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -91,8 +92,9 @@ async fn follow_one(name: Arc<str>, events: MailboxSender<Event>) {
     }
 }
 
-/// Looks a name up with the system's present settings: a changed `/etc/hosts` or `/etc/resolv.conf` counts from the next time on. The
-/// resolver is made for one look-up, because control keeps the answers and the time is theirs.
+/// Looks a name up with the system's present settings: a changed `/etc/hosts` or `/etc/resolv.conf` counts
+/// from the next time on. The resolver is made for one look-up, because control keeps the answers and the
+/// time is theirs.
 async fn look_up(name: &str) -> Result<(Vec<IpAddr>, Duration), String> {
     // Without settings of the system there is still /etc/hosts.
     let mut builder: ResolverBuilder<TokioRuntimeProvider> =
@@ -118,8 +120,8 @@ fn left(until: Instant) -> Duration {
     until.saturating_duration_since(Instant::now())
 }
 
-/// Sorted, each once, so that an answer in another order is no change. `localhost` is its IPv4 address where it has one: what listens there
-/// mostly listens on that alone, and half of the requests would be refused.
+/// Sorted, each once, so that an answer in another order is no change. `localhost` is its IPv4 address where
+/// it has one: what listens there mostly listens on that alone, and half of the requests would be refused.
 fn in_order(name: &str, mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
     addresses.sort_unstable();
     addresses.dedup();

@@ -1,4 +1,5 @@
-//! A small HTTP server for the metrics and admin pages, on control's own runtime: one request per connection, few connections, little time.
+//! A small HTTP server for the metrics and admin pages, on control's own runtime: one request per connection,
+//! few connections, little time.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;

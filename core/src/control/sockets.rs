@@ -1,4 +1,5 @@
-//! Listening sockets: bound by control, so that an error is one error and nothing has changed when there is one.
+//! Listening sockets: bound by control, so that an error is one error and nothing has changed when there is
+//! one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -80,7 +81,8 @@ impl Held {
     }
 }
 
-/// Binds the listeners of a snapshot that do not go on as they are, `workers` sockets for each address. All that fail are named.
+/// Binds the listeners of a snapshot that do not go on as they are, `workers` sockets for each address. All
+/// that fail are named.
 pub(super) fn bind_new(
     snapshot: &Snapshot,
     held: &Held,
@@ -96,8 +98,8 @@ pub(super) fn bind_new(
             let is_ours = held.is_ours(address, now);
             if is_ours && matches!(address, Address::Unix(_)) {
                 errors.push(format!(
-                    "listener {} cannot take {} over while Ringway runs: keep the name and addresses of its listener, or \
-                     restart",
+                    "listener {} cannot take {} over while Ringway runs: keep the name and addresses of \
+                     its listener, or restart",
                     listener.name,
                     text(address)
                 ));

@@ -2,8 +2,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringway_config::Snapshot;
 use ringway_config::load::Names;
@@ -31,6 +33,8 @@ use crate::worker::inbox::{Command, Directory};
 pub(super) struct Control {
     pub(super) clock: Clock,
     pub(super) began: Moment,
+    /// The same by the wall clock, since the Unix epoch.
+    pub(super) began_wall: Duration,
     pub(super) source: Source,
     pub(super) timers: Rc<Timers>,
     pub(super) buffers: Rc<Buffers>,
@@ -92,6 +96,8 @@ pub(super) struct Live {
     pub(super) resolved: Resolved,
     /// Names that have been looked up at least once, with whatever result.
     pub(super) answered: BTreeSet<Arc<str>>,
+    /// Names whose last look-up failed.
+    pub(super) failing: BTreeSet<Arc<str>>,
     pub(super) health: Health,
     pub(super) probes: Probes,
     pub(super) labels: Labels,
@@ -116,19 +122,21 @@ impl Control {
         let Resolution { name, outcome } = resolution;
         let mut live = self.live.borrow_mut();
         live.answered.insert(Arc::clone(&name));
+        // The first line of the log is about the start: until then, what fails is kept for later.
+        let has_started = matches!(live.phase, Phase::Running | Phase::Draining);
         match outcome {
             Ok(addresses) => {
+                let was_failing = live.failing.remove(&name);
                 let before = live.resolved.insert(Arc::clone(&name), addresses.clone());
-                if before.as_ref() == Some(&addresses) {
+                let is_news = before.as_ref() != Some(&addresses);
+                if has_started && (is_news || was_failing) {
+                    let list = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+                    let fields: [(&str, &dyn Display); 2] = [("name", &name), ("addresses", &list)];
+                    say(Level::Info, "dns.resolved", "an endpoint's name has these addresses", &fields);
+                }
+                if !is_news {
                     return;
                 }
-                let list = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-                say(
-                    Level::Info,
-                    "dns.resolved",
-                    "an endpoint's name has these addresses",
-                    &[("name", &name), ("addresses", &list)],
-                );
             }
             Err(error) => {
                 *live.tally.lookups_failed.entry(Arc::clone(&name)).or_default() += 1;
@@ -137,7 +145,14 @@ impl Control {
                 } else {
                     "a look-up failed: the endpoint has no address yet"
                 };
-                say(Level::Warn, "dns.failed", sentence, &[("name", &name), ("error", &error)]);
+                // Said once until it goes well again; the counter has the rest.
+                let is_first = live.failing.insert(Arc::clone(&name));
+                if is_first && has_started {
+                    say(Level::Warn, "dns.failed", sentence, &[("name", &name), ("error", &error)]);
+                } else if is_first {
+                    live.warnings.push(format!("{sentence}: {name}: {error}"));
+                }
+                return;
             }
         }
         drop(live);

@@ -1,5 +1,5 @@
-//! The access log: a worker formats a line into its batch; a helper thread writes batches. A worker never waits: what does not fit is
-//! dropped and counted.
+//! The access log: a worker formats a line into its batch; a helper thread writes batches. A worker never
+//! waits: what does not fit is dropped and counted.
 
 use std::io;
 use std::net::IpAddr;
@@ -15,7 +15,8 @@ use super::stamp::Stamp;
 use super::writer::{self, Order};
 use crate::clock;
 
-/// When each stage of an exchange ended, in microseconds since the head's first byte; `None`: it did not happen.
+/// When each stage of an exchange ended, in microseconds since the head's first byte; `None`: it did not
+/// happen.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Stages {
     /// The head was complete.
@@ -85,7 +86,8 @@ pub(super) struct Batch {
     pub(super) lines: u32,
 }
 
-/// What the workers, the writer and control share: written when the sink changes or a write fails, so read for nothing.
+/// What the workers, the writer and control share: written when the sink changes or a write fails, so read
+/// for nothing.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     /// Whether lines are wanted.
@@ -145,7 +147,8 @@ impl AccessWriter {
         }
     }
 
-    /// Opens another sink, so that an error is the caller's before anything has changed. It may be slow, so not on a worker.
+    /// Opens another sink, so that an error is the caller's before anything has changed. It may be slow, so
+    /// not on a worker.
     pub fn open(sink: &AccessSink) -> io::Result<OpenSink> {
         Ok(OpenSink { wanted: *sink != AccessSink::Off, output: writer::open(sink)? })
     }
@@ -192,7 +195,8 @@ impl AccessLog {
         if self.batch.bytes.len() >= BATCH_BYTES { self.flush() } else { 0 }
     }
 
-    /// Hands the batch over; called by the worker some ten times a second and at its end. Says how many lines were dropped.
+    /// Hands the batch over; called by the worker some ten times a second and at its end. Says how many lines
+    /// were dropped.
     pub fn flush(&mut self) -> u32 {
         if self.batch.lines == 0 {
             return 0;

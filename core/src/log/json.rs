@@ -16,8 +16,8 @@ const fn special() -> [bool; 256] {
     table
 }
 
-/// Appends text as the inside of a JSON string. Valid UTF-8 stays; a byte that is not part of any becomes `\u00XX`, so that a log line is
-/// valid JSON whatever a client sends.
+/// Appends text as the inside of a JSON string. Valid UTF-8 stays; a byte that is not part of any becomes
+/// `\u00XX`, so that a log line is valid JSON whatever a client sends.
 pub(crate) fn escape(out: &mut Vec<u8>, text: &[u8]) {
     if !text.iter().any(|byte| SPECIAL.get(usize::from(*byte)).copied().unwrap_or(true)) {
         out.extend_from_slice(text);

@@ -1,4 +1,5 @@
-//! The operator's log and the access log. Neither ever makes a worker wait: what does not fit is dropped and counted.
+//! The operator's log and the access log. Neither ever makes a worker wait: what does not fit is dropped and
+//! counted.
 
 pub mod access;
 pub(crate) mod json;

@@ -1,5 +1,6 @@
-//! The operator's log: what the gateway says about itself, on standard error. Written by a thread of its own, so that a slow terminal
-//! stops neither a worker nor control; before [`start`] and after [`finish`] it is written at once.
+//! The operator's log: what the gateway says about itself, on standard error. Written by a thread of its own,
+//! so that a slow terminal stops neither a worker nor control; before [`start`] and after [`finish`] it is
+//! written at once.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -33,7 +34,8 @@ enum Order {
     Finish(Sender<()>),
 }
 
-/// Says something: an event word that stays the same, a sentence for people, and what belongs to it. Never waits for the thread.
+/// Says something: an event word that stays the same, a sentence for people, and what belongs to it. Never
+/// waits for the thread.
 pub fn say(level: Level, event: &str, sentence: &str, fields: &[(&str, &dyn Display)]) {
     if rank(level) > LEVEL.load(Ordering::Relaxed) {
         return;
@@ -133,9 +135,8 @@ impl Said<'_> {
         out.push(b' ');
         out.extend_from_slice(word(self.level).to_uppercase().as_bytes());
         out.push(b' ');
-        // Escaped like a JSON string, so that a line stays one line.
         for part in [self.event, " ", self.sentence] {
-            json::escape(out, part.as_bytes());
+            one_line(out, part);
         }
         for (name, value) in self.fields {
             out.push(b' ');
@@ -145,10 +146,21 @@ impl Said<'_> {
             if value.contains([' ', '"', '=']) || value.is_empty() {
                 json::string(out, value.as_bytes());
             } else {
-                json::escape(out, value.as_bytes());
+                one_line(out, &value);
             }
         }
         out.push(b'\n');
+    }
+}
+
+/// Text for people: what would break or forge a line is escaped, quotes are not.
+fn one_line(out: &mut Vec<u8>, text: &str) {
+    for c in text.chars() {
+        if c.is_control() {
+            out.extend(c.escape_default().map(|c| u8::try_from(c).unwrap_or(b'?')));
+        } else {
+            out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        }
     }
 }
 
@@ -200,8 +212,11 @@ mod tests {
     #[test]
     fn text_is_one_line_whatever_is_said() {
         let mut out = Vec::new();
-        said("no\nanswer", &[("name", &"a b"), ("tries", &3)]).text(&mut out);
+        said("no \"answer\"\nat\x1b all", &[("name", &"a b"), ("tries", &3)]).text(&mut out);
         let text = String::from_utf8(out).unwrap();
-        assert_eq!(text, "2026-11-20T13:11:58.042Z WARN dns.failed no\\nanswer name=\"a b\" tries=3\n");
+        assert_eq!(
+            text,
+            "2026-11-20T13:11:58.042Z WARN dns.failed no \"answer\"\\nat\\u{1b} all name=\"a b\" tries=3\n"
+        );
     }
 }

@@ -50,7 +50,8 @@ impl Stamp {
 
 /// Year, month and day of a day since 1970-01-01 in the Gregorian calendar.
 ///
-/// Counts in eras of 400 years (146,097 days) of years that begin in March, so that the leap day is the last of its year.
+/// Counts in eras of 400 years (146,097 days) of years that begin in March, so that the leap day is the last
+/// of its year.
 fn civil(days: u64) -> (u64, u64, u64) {
     // 719,468 days lie between 0000-03-01 and 1970-01-01.
     let days = days + 719_468;

@@ -1,4 +1,5 @@
-//! The access log's thread: takes batches, writes whole lines, survives a full disk. The only place that waits for the log's file.
+//! The access log's thread: takes batches, writes whole lines, survives a full disk. The only place that
+//! waits for the log's file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};

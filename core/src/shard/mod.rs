@@ -1,8 +1,10 @@
-//! This worker's slice of what is counted: single writer here, read by control, no shared line written by two threads.
+//! This worker's slice of what is counted: single writer here, read by control, no shared line written by two
+//! threads.
 //!
-//! Memory is bounded: at most `series_max` request series (24 bytes each) and as many histograms (160 bytes), [`ENDPOINTS_MAX`] endpoints
-//! (80 bytes) and [`REASONS_MAX`] reason words, allocated 64 at a time as they are first seen. What comes after a table is full is counted
-//! under `_other`, and [`Count::SeriesOverflowed`] says so.
+//! Memory is bounded: at most `series_max` request series (24 bytes each) and as many histograms (160 bytes),
+//! [`ENDPOINTS_MAX`] endpoints (80 bytes) and [`REASONS_MAX`] reason words, allocated 64 at a time as they
+//! are first seen. What comes after a table is full is counted under `_other`, and
+//! [`Count::SeriesOverflowed`] says so.
 
 mod read;
 mod table;
@@ -52,7 +54,8 @@ pub const REASONS_MAX: usize = 256;
 /// The reason word of those later ones.
 pub const OTHER_REASON: &str = "_other";
 
-/// Upper bounds of the duration histogram's buckets, in nanoseconds and as Prometheus writes them; the last bucket is `+Inf`.
+/// Upper bounds of the duration histogram's buckets, in nanoseconds and as Prometheus writes them; the last
+/// bucket is `+Inf`.
 pub const BUCKETS: [(u64, &str); 14] = [
     (500_000, "0.0005"),
     (1_000_000, "0.001"),

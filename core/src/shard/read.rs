@@ -1,6 +1,7 @@
 //! Control's side of a shard: reads what the worker wrote, without stopping it.
 //!
-//! A reading is not one moment's: counters that move together may be one exchange apart. Each of them only grows.
+//! A reading is not one moment's: counters that move together may be one exchange apart. Each of them only
+//! grows.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

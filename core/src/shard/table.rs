@@ -1,7 +1,9 @@
-//! A table of slots that one thread fills and others read: fixed in size, allocated by the chunk, never moved.
+//! A table of slots that one thread fills and others read: fixed in size, allocated by the chunk, never
+//! moved.
 //!
-//! A slot's address is stable for the table's life, so a reader needs no lock. Chunks are aligned so that no cache line is shared with
-//! another shard. Only [`super::Writer`] makes chunks; making one is the only allocation here.
+//! A slot's address is stable for the table's life, so a reader needs no lock. Chunks are aligned so that no
+//! cache line is shared with another shard. Only [`super::Writer`] makes chunks; making one is the only
+//! allocation here.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -231,7 +231,8 @@ fn bucket_of(nanos: u64) -> usize {
     BUCKETS.iter().position(|(bound, _)| nanos <= *bound).unwrap_or(BUCKETS.len())
 }
 
-/// Keys are numbers that the configuration gave out (a client only chooses among them), so a multiplication is hash enough.
+/// Keys are numbers that the configuration gave out (a client only chooses among them), so a multiplication
+/// is hash enough.
 type Mixing = BuildHasherDefault<Mix>;
 
 /// Folds words by multiplication and rotation.

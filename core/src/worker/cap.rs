@@ -1,5 +1,5 @@
-//! How many client connections there may be, over all workers: in all, and of one address. Touched once when a connection is accepted and
-//! once when it is gone, never by a request.
+//! How many client connections there may be, over all workers: in all, and of one address. Touched once when
+//! a connection is accepted and once when it is gone, never by a request.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -83,10 +83,11 @@ const SLOTS_MAX: usize = 1 << 20;
 const COUNT_BITS: u32 = 24;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 
-/// Connections per address: a table of fixed size, a slot being a tag (40 bits of the address's hash, whose key is the process's secret) and a
-/// count. A slot whose count is 0 is free.
+/// Connections per address: a table of fixed size, a slot being a tag (40 bits of the address's hash, whose
+/// key is the process's secret) and a count. A slot whose count is 0 is free.
 ///
-/// With twice as many slots as connections a window is practically never full; were it, the connection would enter uncounted.
+/// With twice as many slots as connections a window is practically never full; were it, the connection would
+/// enter uncounted.
 #[derive(Debug)]
 struct PerIp {
     slots: Box<[AtomicU64]>,
@@ -114,7 +115,8 @@ impl PerIp {
             if slot.compare_exchange(seen, next, Ordering::SeqCst, Ordering::SeqCst).is_err() {
                 continue;
             }
-            // Two workers may have taken a free slot each for one address: whoever sees two steps back and looks again.
+            // Two workers may have taken a free slot each for one address: whoever sees two steps back and
+            // looks again.
             if count == 0 && self.holders(first, tag) > 1 {
                 self.leave(place);
                 continue;
