@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use ringway_http::h1::fuzz;
 
 /// Inputs made from each target's corpus. Each is fed in several splits, which is where the time goes.
-const ROUNDS: u64 = 80_000;
+const ROUNDS: u64 = 40_000;
 
 /// What mutations put in: the bytes at which readings part.
 const PIECES: &[&[u8]] = &[

@@ -230,6 +230,7 @@ fn a_body_is_framed_in_one_way() {
         (b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "400 request.framing.coding"),
         (b"Transfer-Encoding: gzip, chunked\r\n", "501 request.framing.coding.unknown"),
         (b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", "501 request.framing.coding.unknown"),
+        (b"Transfer-Encoding: chunked, gzip, chunked\r\n", "400 request.framing.coding"),
         (b"Transfer-Encoding: chunked, gzip\r\n", "400 request.framing.coding"),
         (b"Transfer-Encoding: gzip\r\n", "400 request.framing.coding"),
         (b"Transfer-Encoding: identity\r\n", "400 request.framing.coding"),
