@@ -47,6 +47,28 @@ impl Control {
         Next::End(Ok(()))
     }
 
+    /// A worker has no connections any more.
+    pub(super) fn drained(&self, id: usize, cut: u64) -> Next {
+        if let Some(worker) = self.workers.get(id) {
+            worker.drained.set(true);
+        }
+        let (level, sentence) = match cut {
+            0 => (Level::Debug, "a worker has drained"),
+            _ => (Level::Warn, "a worker has drained; the deadline cut connections"),
+        };
+        say(level, "worker.drained", sentence, &[("worker", &id), ("cut", &cut)]);
+        self.next_of_drain()
+    }
+
+    /// Ends once every worker's thread has ended and all they reported has been heard.
+    fn next_of_drain(&self) -> Next {
+        let is_done = |worker: &Worker| !is_there(worker) && worker.drained.get();
+        match self.live.borrow().phase {
+            Phase::Draining if self.workers.iter().all(is_done) => Next::End(Ok(())),
+            Phase::Resolving | Phase::Starting | Phase::Running | Phase::Draining => Next::GoOn,
+        }
+    }
+
     /// A worker's thread is at its end: as it should when draining, and never before.
     pub(super) fn worker_ended(self: &Rc<Self>, id: usize, outcome: Result<(), String>) -> Next {
         if let Some(worker) = self.workers.get(id) {
@@ -62,6 +84,10 @@ impl Control {
             }
             (Phase::Draining, Ok(())) => {}
             (Phase::Draining | Phase::Running, outcome) => {
+                // It will report no more.
+                if let Some(worker) = self.workers.get(id) {
+                    worker.drained.set(true);
+                }
                 let reason = outcome.err().unwrap_or_else(|| "it ended by itself".to_owned());
                 say(
                     Level::Error,
@@ -75,7 +101,7 @@ impl Control {
         self.seated();
         match (is_last, phase) {
             (false, _) => Next::GoOn,
-            (true, Phase::Draining) => Next::End(Ok(())),
+            (true, Phase::Draining) => self.next_of_drain(),
             (true, Phase::Resolving | Phase::Starting | Phase::Running) => {
                 Next::End(Err(EngineError::NoWorkers))
             }

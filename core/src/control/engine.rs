@@ -213,7 +213,7 @@ impl Control {
             Event::Signal(Signal::Reload) => self.reload(),
             Event::Signal(Signal::Reopen) => self.reopen_logs(),
             Event::Signal(Signal::Drain) => return self.drain(),
-            Event::Report(report) => self.reported(report),
+            Event::Report(report) => return self.reported(report),
             Event::WorkerEnded { worker, outcome } => return self.worker_ended(worker, outcome),
             Event::Resolved(resolution) => {
                 self.resolved(resolution);
@@ -227,7 +227,7 @@ impl Control {
         Next::GoOn
     }
 
-    fn reported(self: &Rc<Self>, report: Report) {
+    fn reported(self: &Rc<Self>, report: Report) -> Next {
         match report {
             Report::Started { worker, driver } => {
                 if let Some(worker) = self.workers.get(worker) {
@@ -241,11 +241,9 @@ impl Control {
                 }
                 self.seated();
             }
-            Report::Drained { worker, cut } => {
-                let level = if cut == 0 { Level::Debug } else { Level::Warn };
-                say(level, "worker.drained", "a worker has drained", &[("worker", &worker), ("cut", &cut)]);
-            }
+            Report::Drained { worker, cut } => return self.drained(worker, cut),
         }
+        Next::GoOn
     }
 
     /// Names had their time: workers start, or seat, without those that are missing.

@@ -84,6 +84,7 @@ pub(super) fn prepare(
             outbox: Outbox::new(sender),
             standing: RefCell::new(Standing::Starting),
             seated: Cell::default(),
+            drained: Cell::default(),
         });
         hands.push(Hand { inbox, reports: reports.clone() });
     }

@@ -57,6 +57,8 @@ pub(super) struct Worker {
     pub(super) outbox: Rc<Outbox>,
     pub(super) standing: RefCell<Standing>,
     pub(super) seated: Cell<Epoch>,
+    /// It has reported that it drained.
+    pub(super) drained: Cell<bool>,
 }
 
 /// How far a worker is.
