@@ -87,7 +87,7 @@ fn build<F: Filter>(value: &Spanned<DeValue<'_>>) -> Result<(Arc<F::Config>, Str
         Ok(_) => {}
         Err(found) => {
             for mut error in found {
-                // What concerns the filter as a whole has no place of its own, and may be due to what could not be read.
+                // What concerns the whole filter has no place of its own, and may be due to what could not be read.
                 let is_whole = error.span.is_empty();
                 if is_whole {
                     error.span = value.span();

@@ -1,5 +1,5 @@
-//! The floor: a relay that copies bytes between two sockets and parses nothing. No HTTP proxy that reads and writes each
-//! message once can cost less on this machine, so it shows what part of a target's cost is the kernel's.
+//! The floor: a relay that copies bytes between two sockets and parses nothing. A proxy that reads and writes each
+//! message once can hardly cost less on the same machine, so it shows what part of a target's cost is the kernel's.
 
 use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
