@@ -70,6 +70,11 @@ pub(crate) fn section_name(table: &str, name: &str) -> String {
     format!("{table}.{}", quote_key(name))
 }
 
+/// A text as a value with `$variables` has to say it.
+pub(crate) fn escape_variables(text: String) -> String {
+    if text.contains('$') { text.replace('$', "$$") } else { text }
+}
+
 /// Statuses within bounds; each once, sorted.
 pub(crate) fn statuses(items: &[Value<'_>], bounds: RangeInclusive<u64>) -> Vec<u16> {
     let status = |item: &Value<'_>| u16::try_from(item.number(bounds.clone())?).ok();
@@ -86,8 +91,9 @@ fn each<'a, T>(
     read: impl Fn(&'a str, &Value<'a>) -> Option<T>,
 ) -> Vec<T> {
     let Some(section) = root.open(key, key) else { return Vec::new() };
-    let mut found = Vec::new();
-    for (name, value) in section.named() {
+    let entries = section.named();
+    let mut found = Vec::with_capacity(entries.len());
+    for (name, value) in entries {
         check_name(name, &value);
         found.extend(read(name, &value));
     }
@@ -154,12 +160,11 @@ fn read_networks(table: &mut Table<'_>) -> Vec<IpNet> {
     let mut networks = Vec::new();
     for text in texts.iter().filter(|text| !text.is_unknown) {
         let single = || text.value.parse::<IpAddr>().map(IpNet::from).ok();
-        match text.value.parse::<IpNet>().ok().or_else(single) {
-            Some(network) => networks.push(network.trunc()),
-            None => {
-                let message = "expected a network or an address, such as \"10.0.0.0/8\" or \"10.1.2.3\"";
-                table.sink.error(text.at, text.found(message));
-            }
+        if let Some(network) = text.value.parse::<IpNet>().ok().or_else(single) {
+            networks.push(network.trunc());
+        } else {
+            let message = "expected a network or an address, such as \"10.0.0.0/8\" or \"10.1.2.3\"";
+            table.sink.error(text.at, text.found(message));
         }
     }
     networks

@@ -77,7 +77,7 @@ pub fn load_file(path: &Path, names: &mut Names, secrets: Secrets) -> Result<Loa
         .map_err(|error| whole(format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to())))?;
     // Relative paths stay right when the process changes its folder later.
     let path = std::path::absolute(path).map_err(|error| whole(format!("has no absolute path: {error}")))?;
-    let base = path.parent().unwrap_or(Path::new("/"));
+    let base = path.parent().unwrap_or_else(|| Path::new("/"));
     load_str(&name, &text, base, names, secrets)
 }
 

@@ -13,7 +13,7 @@ use crate::file::sink::Sink;
 use crate::file::{self, File, listeners, routes, upstreams};
 use crate::load::Names;
 use crate::rewrite::Rewrite;
-use crate::routes::{PathRule, Routes};
+use crate::routes::{PathRule, RouteRule, Routes};
 use crate::snapshot::{
     Endpoint, Epoch, Listener, ListenerId, RedirectHttps, Respond, Route, Snapshot, Source, StaticFiles,
     Terminal, Upstream, UpstreamId,
@@ -88,13 +88,13 @@ impl<'a> References<'a> {
         let mut routes = Vec::with_capacity(typed.len());
         let mut places = Vec::with_capacity(typed.len());
         for (number, mut typed) in typed.into_iter().enumerate() {
-            typed.rule.listeners = self.listeners_of(&typed);
+            let rule_listeners = self.listeners_of(&typed);
             let served_in_clear = in_clear.remove(&number).unwrap_or_default();
             let route = self.route(&typed, served_in_clear, names);
-            // What was not understood would only conflict by mistake.
-            if typed.is_sound {
+            // A `match` that was not understood would only conflict by mistake.
+            if let Some(rule) = typed.rule.take() {
                 places.push(typed.match_at);
-                rules.push(typed.rule);
+                rules.push(RouteRule { listeners: rule_listeners, ..rule });
                 routes.push(route);
             }
         }
@@ -168,7 +168,7 @@ impl<'a> References<'a> {
                 }
                 Err(errors) => {
                     for error in errors {
-                        self.sink.error(error.span.start, error.message);
+                        self.sink.error_elsewhere(error.span.start, error.message);
                     }
                 }
             }
@@ -178,9 +178,9 @@ impl<'a> References<'a> {
 
     /// A filter may only name parameters that the route has.
     fn check_params(&self, typed: &routes::Route<'_>, config: &FilterConfig, at: usize) {
+        let Some(rule) = &typed.rule else { return };
         for wanted in config.params() {
-            let has =
-                matches!(&typed.rule.path, PathRule::Pattern(p) if p.names().any(|name| name == wanted));
+            let has = matches!(&rule.path, PathRule::Pattern(p) if p.names().any(|name| name == wanted));
             if !has {
                 let message = format!(
                     "the headers name the parameter `{wanted}`, which this route does not have; add it with \
@@ -192,11 +192,9 @@ impl<'a> References<'a> {
     }
 
     fn rewrite(&self, typed: &routes::Route<'_>) -> Rewrite {
-        let rule = &typed.rule.path;
+        let Some(RouteRule { path: rule, .. }) = &typed.rule else { return Rewrite::Keep };
         let (made, at) = match &typed.rewrite {
             routes::Rewrite::Keep => return Rewrite::Keep,
-            // The rule of a `match` that was not understood says nothing.
-            _ if !typed.is_sound => return Rewrite::Keep,
             routes::Rewrite::StripPrefix { at } => (Rewrite::strip_prefix(rule), *at),
             routes::Rewrite::Regex { regex, to } if regex.is_unknown || to.is_unknown => {
                 return Rewrite::Keep;
@@ -229,11 +227,9 @@ impl<'a> References<'a> {
                     self.sink
                         .warn(root.at, root.found("there is no such folder now, so every request gets 404"));
                 }
-                let prefix = match &typed.rule.path {
-                    PathRule::Prefix(prefix) => prefix.clone(),
-                    PathRule::Any | PathRule::Exact(_) | PathRule::Pattern(_) | PathRule::Regex(_) => {
-                        String::new()
-                    }
+                let prefix = match &typed.rule {
+                    Some(RouteRule { path: PathRule::Prefix(prefix), .. }) => prefix.clone(),
+                    Some(_) | None => String::new(),
                 };
                 Terminal::Static(StaticFiles { root: path, index: index.clone(), prefix })
             }
@@ -244,14 +240,18 @@ impl<'a> References<'a> {
 }
 
 fn parse_filter(sink: &Sink<'_>, filter: &file::Filter<'_>) -> Option<Arc<FilterConfig>> {
-    let value = filter.config.spanned();
+    // Every kind so far has `$variables` in its values.
+    let value = filter.config.spanned(file::escape_variables);
     match registry::parse(filter.name, filter.kind, &value) {
         Ok(config) => Some(Arc::new(config)),
         Err(errors) => {
             for error in errors {
                 // What concerns the whole value, such as an unknown kind, is shown at its key.
                 let is_whole = error.key.is_empty() && error.span == value.span();
-                sink.error(if is_whole { filter.config.key_at } else { error.span.start }, error.message);
+                sink.error_elsewhere(
+                    if is_whole { filter.config.key_at } else { error.span.start },
+                    error.message,
+                );
             }
             None
         }

@@ -124,6 +124,6 @@ mod tests {
         }
         let long = format!("unix:/{}", "x".repeat(UNIX_PATH_BYTES_MAX));
         assert!(parse_bind(&long, Path::new("/")).is_err());
-        assert!(parse_bind(&long[..long.len() - 1], Path::new("/")).is_ok());
+        assert!(parse_bind(long.strip_suffix('x').unwrap(), Path::new("/")).is_ok());
     }
 }

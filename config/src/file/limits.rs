@@ -139,16 +139,17 @@ fn read_connection(table: &mut Table<'_>, outer: &Limits, limits: &mut Limits) {
 }
 
 /// Reads a limit that may be off; what is on further out cannot be turned off further in.
-fn narrow<T>(
+fn narrow<T: Copy>(
     value: Value<'_>,
     word: &'static str,
     outer: Option<T>,
     place: &mut Option<T>,
     read: impl FnOnce(&Value<'_>) -> Option<T>,
 ) {
-    let found = if outer.is_some() { read(&value).map(Some) } else { value.unless(word, read) };
-    if let Some(found) = found {
-        *place = found;
+    if outer.is_none() {
+        value.set_unless(word, place, read);
+    } else if let Some(found) = read(&value) {
+        *place = Some(found);
     }
 }
 

@@ -29,19 +29,16 @@ pub(crate) struct Redirect<'a> {
 pub(crate) fn read<'a>(name: &'a str, value: &Value<'a>, outer: &Limits) -> Option<Listener<'a>> {
     let mut table = value.table("listeners.NAME")?;
     let at = table.at;
-    let bind = match table.take("bind") {
-        Some(value) => read_bind(&value),
-        None => {
-            table.missing("bind", "bind = \"0.0.0.0:8080\"");
-            Vec::new()
-        }
-    };
+    let bind = table.take("bind").map(|value| read_bind(&value));
+    if bind.is_none() {
+        table.missing("bind", "bind = \"0.0.0.0:8080\"");
+    }
     let redirect_https = read_redirect(&mut table);
     let proxy_at = table.peek_at("proxy_protocol");
     let proxy_protocol = table.flag("proxy_protocol", false).then_some(proxy_at).flatten();
     let limits = limits::narrow_for_listener(&mut table, outer);
     table.close_section(&super::section_name("listeners", name));
-    Some(Listener { name, at, bind, redirect_https, proxy_protocol, limits })
+    Some(Listener { name, at, bind: bind.unwrap_or_default(), redirect_https, proxy_protocol, limits })
 }
 
 fn read_bind(value: &Value<'_>) -> Vec<(Address, usize)> {

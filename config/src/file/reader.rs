@@ -13,6 +13,9 @@ use super::sink::{Sink, quote, quote_key, show, show_inline};
 use super::values;
 use crate::load::Secrets;
 
+/// As many keys as most tables may hold, so that noting them allocates once.
+const SEEN: usize = 24;
+
 /// A table of the file, or one that is absent and has only defaults.
 pub(crate) struct Table<'a> {
     /// Where errors go.
@@ -37,7 +40,7 @@ pub(crate) struct Value<'a> {
     pub(crate) at: usize,
     /// Where its key starts; of an item, where the item starts.
     pub(crate) key_at: usize,
-    value: &'a Spanned<DeValue<'a>>,
+    item: &'a Spanned<DeValue<'a>>,
     /// A word that is valid in this place too, for messages.
     also: Option<&'static str>,
 }
@@ -58,7 +61,7 @@ pub(crate) struct Text<'a> {
 impl<'a> Table<'a> {
     /// A table that stands in the file.
     pub(crate) fn new(sink: &'a Sink<'a>, entries: &'a DeTable<'a>, at: usize, schema: &'static str) -> Self {
-        Self { sink, at, entries: Some(entries), schema, seen: Vec::new(), shown: Vec::new() }
+        Self { sink, at, entries: Some(entries), schema, seen: Vec::with_capacity(SEEN), shown: Vec::new() }
     }
 
     /// One that does not.
@@ -84,7 +87,7 @@ impl<'a> Table<'a> {
 
     /// Whether nothing stands in it.
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_none_or(|entries| entries.is_empty())
+        self.entries.is_none_or(DeTable::is_empty)
     }
 
     /// Every entry in the file's order, for tables whose keys are the operator's.
@@ -215,7 +218,7 @@ impl<'a> Table<'a> {
 impl<'a> Value<'a> {
     fn new(sink: &'a Sink<'a>, key: &Spanned<DeString<'a>>, value: &'a Spanned<DeValue<'a>>) -> Self {
         let (at, key_at) = (value.span().start, key.span().start);
-        Self { sink, at, key_at, value, also: None }
+        Self { sink, at, key_at, item: value, also: None }
     }
 
     /// Notes that something else was expected.
@@ -225,41 +228,49 @@ impl<'a> Value<'a> {
         None
     }
 
-    /// `Some(None)` when the value is that word, otherwise what `read` makes of it.
-    pub(crate) fn unless<T>(
+    /// Sets a place to `None` when the value is that word, otherwise to what `read` makes of it.
+    pub(crate) fn set_unless<T>(
         mut self,
         word: &'static str,
+        place: &mut Option<T>,
         read: impl FnOnce(&Self) -> Option<T>,
-    ) -> Option<Option<T>> {
+    ) {
         if self.raw().as_str() == Some(word) {
-            return Some(None);
+            *place = None;
+            return;
         }
         self.also = Some(word);
-        read(&self).map(Some)
+        if let Some(found) = read(&self) {
+            *place = Some(found);
+        }
     }
 
     /// The value as it stands.
     pub(crate) fn raw(&self) -> &'a DeValue<'a> {
-        self.value.get_ref()
+        self.item.get_ref()
     }
 
-    /// A copy of the value with its place, in which references are looked up.
-    pub(crate) fn spanned(&self) -> Spanned<DeValue<'a>> {
-        let mut copy = self.value.clone();
-        self.look_up_all(&mut copy);
+    /// A copy of the value with its place, in which references are looked up. What they stand for passes through `write`,
+    /// for values in which some bytes mean something.
+    pub(crate) fn spanned(&self, write: fn(String) -> String) -> Spanned<DeValue<'a>> {
+        let mut copy = self.item.clone();
+        self.look_up_all(&mut copy, write);
         copy
     }
 
-    fn look_up_all(&self, value: &mut Spanned<DeValue<'a>>) {
+    fn look_up_all(&self, value: &mut Spanned<DeValue<'a>>, write: fn(String) -> String) {
         let at = value.span().start;
         match value.get_mut() {
             DeValue::String(text) => {
                 if let Some(looked_up) = self.look_up(text, at) {
-                    *text = Cow::Owned(looked_up);
+                    self.sink.hide(at);
+                    *text = Cow::Owned(write(looked_up));
                 }
             }
-            DeValue::Array(items) => items.iter_mut().for_each(|item| self.look_up_all(item)),
-            DeValue::Table(entries) => entries.iter_mut().for_each(|(_, value)| self.look_up_all(value)),
+            DeValue::Array(items) => items.iter_mut().for_each(|item| self.look_up_all(item, write)),
+            DeValue::Table(entries) => {
+                entries.iter_mut().for_each(|(_, value)| self.look_up_all(value, write));
+            }
             DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {}
         }
     }
@@ -287,7 +298,7 @@ impl<'a> Value<'a> {
         let Some(items) = self.raw().as_array() else { return self.wrong(expected) };
         let item = |item: &'a Spanned<DeValue<'a>>| {
             let at = item.span().start;
-            Self { sink: self.sink, at, key_at: at, value: item, also: None }
+            Self { sink: self.sink, at, key_at: at, item, also: None }
         };
         Some(items.iter().map(item).collect())
     }
@@ -407,7 +418,11 @@ impl<'a> Value<'a> {
 impl Text<'_> {
     /// A message with what was found instead, as it is typed.
     pub(crate) fn found(&self, message: &str) -> String {
-        format!("{message}; found {}", quote(self.typed))
+        if is_reference(self.typed) {
+            self.hide(message)
+        } else {
+            format!("{message}; found {}", quote(self.typed))
+        }
     }
 
     /// A message that quotes the value: kept as it is, unless the value came by reference.

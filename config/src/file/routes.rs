@@ -26,10 +26,8 @@ pub(crate) struct Route<'a> {
     pub(crate) at: usize,
     /// Where `match` stands.
     pub(crate) match_at: usize,
-    /// Whether `match` was read without an error.
-    pub(crate) is_sound: bool,
-    /// Without its listeners.
-    pub(crate) rule: RouteRule,
+    /// Without its listeners; `None` when `match` has an error.
+    pub(crate) rule: Option<RouteRule>,
     pub(crate) listeners: Option<Vec<Text<'a>>>,
     pub(crate) terminal: Option<Terminal<'a>>,
     pub(crate) uses: Vec<Text<'a>>,
@@ -67,7 +65,7 @@ pub(crate) fn read<'a>(name: &'a str, value: &Value<'a>, outer: &Limits) -> Opti
     let match_at = table.peek_at("match").unwrap_or(at);
     let errors_before = value.sink.error_count();
     let rule = RouteRule { priority: read_priority(&mut table), ..read_match(&mut table) };
-    let is_sound = value.sink.error_count() == errors_before;
+    let rule = (value.sink.error_count() == errors_before).then_some(rule);
     let listeners = read_names(&mut table, "listeners");
     let terminal = read_terminal(&mut table);
     let uses = read_names(&mut table, "use").unwrap_or_default();
@@ -77,7 +75,6 @@ pub(crate) fn read<'a>(name: &'a str, value: &Value<'a>, outer: &Limits) -> Opti
         name,
         at,
         match_at,
-        is_sound,
         rule,
         listeners,
         terminal,
@@ -137,13 +134,7 @@ fn read_match(table: &mut Table<'_>) -> RouteRule {
 fn read_path(table: &mut Table<'_>) -> PathRule {
     let mut rule = PathRule::Any;
     let mut first: Option<&str> = None;
-    let kinds: [(&'static str, fn(&str) -> Result<PathRule, String>); 4] = [
-        ("path", PathRule::exact),
-        ("prefix", PathRule::prefix),
-        ("pattern", PathRule::pattern),
-        ("regex", PathRule::regex),
-    ];
-    for (key, parse) in kinds {
+    for key in ["path", "prefix", "pattern", "regex"] {
         let Some(value) = table.take(key) else { continue };
         if let Some(first) = first {
             value
@@ -152,7 +143,13 @@ fn read_path(table: &mut Table<'_>) -> PathRule {
         }
         first = first.or(Some(key));
         let Some(text) = value.text("a string").filter(|text| !text.is_unknown) else { continue };
-        match parse(&text.value) {
+        let read = match key {
+            "path" => PathRule::exact(&text.value),
+            "prefix" => PathRule::prefix(&text.value),
+            "pattern" => PathRule::pattern(&text.value),
+            _ => PathRule::regex(&text.value),
+        };
+        match read {
             Ok(path) => rule = path,
             Err(message) => value.sink.error(value.at, text.hide(&message)),
         }
@@ -389,7 +386,10 @@ fn read_headers<'a>(table: &mut Table<'a>) -> Option<Spanned<DeValue<'a>>> {
     for key in ["request", "response"] {
         let Some(value) = table.take(key) else { continue };
         span = value.at..value.at;
-        both.insert(Spanned::new(value.key_at..value.key_at, DeString::Borrowed(key)), value.spanned());
+        both.insert(
+            Spanned::new(value.key_at..value.key_at, DeString::Borrowed(key)),
+            value.spanned(super::escape_variables),
+        );
     }
     (!both.is_empty()).then(|| Spanned::new(span, DeValue::Table(both)))
 }

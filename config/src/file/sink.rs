@@ -24,6 +24,8 @@ pub(crate) struct Sink<'a> {
     errors: RefCell<Vec<(usize, String)>>,
     /// Byte offset and message.
     warnings: RefCell<Vec<(usize, String)>>,
+    /// Where references stood that were looked up.
+    hidden: RefCell<BTreeSet<usize>>,
     /// Sections of the effective text; empty unless recording.
     sections: RefCell<String>,
     /// Every key asked for, with the path of its table; empty unless recording.
@@ -45,6 +47,7 @@ impl<'a> Sink<'a> {
             recording,
             errors: RefCell::default(),
             warnings: RefCell::default(),
+            hidden: RefCell::default(),
             sections: RefCell::default(),
             known: RefCell::default(),
         }
@@ -53,6 +56,20 @@ impl<'a> Sink<'a> {
     /// Notes an error at a byte offset.
     pub(crate) fn error(&self, at: usize, message: impl Into<String>) {
         self.errors.borrow_mut().push((at, message.into()));
+    }
+
+    /// Notes that what stands at an offset was looked up, so that no message of another room may quote it.
+    pub(crate) fn hide(&self, at: usize) {
+        self.hidden.borrow_mut().insert(at);
+    }
+
+    /// Notes an error of another room, which knows nothing of references.
+    pub(crate) fn error_elsewhere(&self, at: usize, message: String) {
+        if self.hidden.borrow().contains(&at) {
+            self.error(at, "what this reference stands for is not valid here");
+        } else {
+            self.error(at, message);
+        }
     }
 
     /// Notes what is legal but probably not meant.

@@ -131,13 +131,14 @@ fn read_address(item: &Value<'_>, text: &Text<'_>) -> Option<Address> {
 
 fn read_health(table: &mut Table<'_>) -> Option<HealthCheck> {
     let mut below = table.open("health", "upstreams.NAME.health")?;
-    let path = match below.take("path") {
-        Some(value) => value.text("a path such as \"/health\"").filter(|text| check_target(&value, text)),
-        None => {
-            below.missing("path", "health = { path = \"/health\" }");
-            None
-        }
-    };
+    let path = below.take("path");
+    if path.is_none() {
+        below.missing("path", "health = { path = \"/health\" }");
+    }
+    let path = path.and_then(|value| {
+        let text = value.text("a path such as \"/health\"")?;
+        check_target(&value, &text).then_some(text)
+    });
     let host = below.text("host");
     let expect = read_expect(&mut below);
     let interval_at = below.peek_at("timeout").or_else(|| below.peek_at("interval"));

@@ -19,12 +19,12 @@ pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
 pub(crate) fn show_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
     for (unit, size) in [("h", 3_600_000), ("m", 60_000), ("s", 1_000)] {
-        // "60s" reads better than "1m".
-        if millis.is_multiple_of(size) && (millis / size > 1 || size == 1_000) {
+        // "60s" reads better than "1m", and "0s" than "0h".
+        if millis.is_multiple_of(size) && millis > 0 && (unit, millis / size) != ("m", 1) {
             return format!("{}{unit}", millis / size);
         }
     }
-    format!("{millis}ms")
+    if millis == 0 { "0s".to_owned() } else { format!("{millis}ms") }
 }
 
 /// Reads `"512B"`, `"64KB"`, `"10MB"`, `"1GB"`; a KB is 1,024 bytes.
@@ -118,6 +118,7 @@ mod tests {
             assert_eq!(parse_duration(&show_duration(duration)), Some(duration), "{millis}");
         }
         assert_eq!(show_duration(Duration::from_secs(60)), "60s");
+        assert_eq!(show_duration(Duration::from_secs(3_600)), "1h");
         assert_eq!(show_duration(Duration::from_secs(86_400)), "24h");
         for bytes in [0, 1, 1_023, 1_024, 65_536, 10_485_760, 1 << 30, (1 << 30) + 1] {
             assert_eq!(parse_size(&show_size(bytes)), Some(bytes), "{bytes}");
