@@ -10,6 +10,7 @@ mod relay;
 pub(crate) mod request_id;
 mod respond;
 mod response;
+mod static_files;
 mod tunnel;
 
 use std::rc::Rc;
