@@ -108,9 +108,7 @@ impl Fault {
         use Retry::{IfIdempotent, Never, Safe};
         use Side::{Downstream, Local, Upstream};
         let (status, reason, message, side, retry) = match self {
-            Self::Head(error) => {
-                (error.status(), error.reason(), head_message(error.status()), Downstream, Never)
-            }
+            Self::Head(error) => (error.status(), error.reason(), error.text(), Downstream, Never),
             Self::RequestBody(error) => {
                 (error.status(), error.reason(), "Malformed request body", Downstream, Never)
             }
@@ -151,8 +149,8 @@ impl Fault {
                 Upstream,
                 IfIdempotent,
             ),
-            Self::BadResponse(_) => {
-                (502, "upstream.bad_response", "Upstream's answer is malformed", Upstream, Never)
+            Self::BadResponse(error) => {
+                (502, error.response_reason(), "Upstream's answer is malformed", Upstream, Never)
             }
             Self::TooManyInterim => {
                 (502, "upstream.interim", "Upstream sent too many interim answers", Upstream, Never)
@@ -163,8 +161,11 @@ impl Fault {
             Self::UpstreamBodyTimeout => {
                 (504, "upstream.timeout.body", "Upstream did not finish in time", Upstream, Never)
             }
-            Self::UpstreamBody(_) => {
+            Self::UpstreamBody(BodyError::Truncated) => {
                 (502, "upstream.truncated", "Upstream's answer ended early", Upstream, Never)
+            }
+            Self::UpstreamBody(_) => {
+                (502, "upstream.bad_body", "Upstream's answer is malformed", Upstream, Never)
             }
             Self::UnaskedUpgrade => {
                 (502, "upstream.upgrade", "Upstream switched protocols unasked", Upstream, Never)
@@ -175,16 +176,5 @@ impl Fault {
             Self::FileRange => (416, "static.range", "Range not satisfiable", Downstream, Never),
         };
         Description { status, reason, message, side, retry }
-    }
-}
-
-fn head_message(status: u16) -> &'static str {
-    match status {
-        414 => "Request target too long",
-        417 => "Expectation not supported",
-        431 => "Request head too large",
-        501 => "Transfer coding not supported",
-        505 => "HTTP version not supported",
-        _ => "Malformed request",
     }
 }

@@ -24,6 +24,11 @@ macro_rules! head_errors {
                 match self { $(Self::$variant => concat!("request.", $word),)* }
             }
 
+            /// What is wrong, as a sentence for people.
+            pub fn text(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+
             /// The reason word of a refused response, such as `response.framing.both`.
             pub fn response_reason(self) -> &'static str {
                 match self { $(Self::$variant => concat!("response.", $word),)* }

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::future::{Future, pending, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -122,7 +122,7 @@ impl Exchange<'_> {
         let Scratch { request, response, facts, chain: state, upgrade, write_deadline, .. } =
             &mut *self.scratch;
         let Connection { reader, writer, input, stay, .. } = &mut *self.connection;
-        let response = Response {
+        let mut response = Response {
             local: self.local,
             route: attempt.route,
             chain,
@@ -143,13 +143,16 @@ impl Exchange<'_> {
             may_persist,
         };
         let deadline = &stay.entry.deadline;
+        // Pinned here and lent: a future that is handed over is held twice.
+        let response = pin!(response.run());
         if attempt.ready.is_some() {
-            let watch = watch_client(self.local, reader, deadline, &up.deadline, link);
-            return drive(response.run(), watch).await;
+            let watch = pin!(watch_client(self.local, reader, deadline, &up.deadline, link));
+            return drive(response, watch).await;
         }
-        let upload =
+        let mut upload =
             Upload { local: self.local, route: attempt.route, link, framing, reader, input, deadline };
-        drive(response.run(), upload.run(&mut up.writer, &up.deadline)).await
+        let upload = pin!(upload.run(&mut up.writer, &up.deadline));
+        drive(response, upload).await
     }
 
     /// The request's head, with its body behind it when that is at hand.
@@ -197,11 +200,9 @@ fn expects_length(method: Method) -> bool {
 /// Polls both directions until the response is done. The request's way may end earlier, or be cut by the response's end; a fault of the
 /// client's on it ends the exchange, a fault of the upstream's does not: its answer may already be under way.
 async fn drive(
-    response: impl Future<Output = Result<Outcome, Fault>>,
-    request: impl Future<Output = Result<(), Fault>>,
+    mut response: Pin<&mut impl Future<Output = Result<Outcome, Fault>>>,
+    mut request: Pin<&mut impl Future<Output = Result<(), Fault>>>,
 ) -> Result<Outcome, Fault> {
-    let mut response = pin!(response);
-    let mut request = pin!(request);
     let mut sending = true;
     poll_fn(|cx| {
         if sending && let Poll::Ready(sent) = request.as_mut().poll(cx) {
@@ -230,7 +231,7 @@ struct Upload<'a> {
 
 impl Upload<'_> {
     /// Sends it; then watches the client.
-    async fn run(self, writer: &mut Writer, write_deadline: &Deadline) -> Result<(), Fault> {
+    async fn run(&mut self, writer: &mut Writer, write_deadline: &Deadline) -> Result<(), Fault> {
         let limits = &self.route.limits;
         let mut body = BodyReader::new(self.framing, &limits.head);
         let mut encoder = BodyWriter::new(self.framing);
@@ -238,8 +239,8 @@ impl Upload<'_> {
         let mut relay = Relay {
             local: self.local,
             buffers: &self.local.buffers,
-            reader: self.reader,
-            input: self.input,
+            reader: &mut *self.reader,
+            input: &mut *self.input,
             read_deadline: self.deadline,
             body: &mut body,
             writer,

@@ -100,7 +100,7 @@ pub(crate) async fn refuse(
     fault: Fault,
 ) -> After {
     // What could be parsed of the refused head is not believed.
-    scratch.request = ringway_http::RequestHead::new();
+    scratch.request.clear();
     scratch.request.persistence = ringway_http::Persistence::Close;
     let mut exchange = Exchange::new(local, connection, scratch, opening);
     exchange.learn();
@@ -240,6 +240,10 @@ impl<'a> Exchange<'a> {
             upgrade.extend_from_slice(protocol);
         }
         request.fields.remove_hop_by_hop();
+        if !request.expects_continue {
+            // Nobody waits for it: an HTTP/1.0 client cannot (RFC 9110, 10.1.1).
+            request.fields.remove_known(Known::Expect);
+        }
         forwarded::apply(request, facts, self.connection.peer_ip, self.connection.trusted, text);
     }
 }

@@ -60,7 +60,7 @@ pub(super) struct Response<'a> {
 
 impl Response<'_> {
     /// Receives and relays.
-    pub(super) async fn run(mut self) -> Result<Outcome, Fault> {
+    pub(super) async fn run(&mut self) -> Result<Outcome, Fault> {
         self.receive_head().await?;
         self.record.stages.first_byte_us = Some(self.record.micros(self.local.now()));
         if self.may_try_again && self.route.retry.on.binary_search(&self.head.status).is_ok() {
@@ -127,7 +127,7 @@ impl Response<'_> {
     }
 
     /// A 101: the client gets it, and the exchange becomes a tunnel.
-    async fn upgrade(mut self) -> Result<Outcome, Fault> {
+    async fn upgrade(&mut self) -> Result<Outcome, Fault> {
         if self.upgrade.is_empty() || self.request.version == Version::Http10 {
             return Err(Fault::UnaskedUpgrade);
         }
@@ -163,7 +163,7 @@ impl Response<'_> {
         (out, encoder, persistence)
     }
 
-    async fn relay(mut self) -> Result<Outcome, Fault> {
+    async fn relay(&mut self) -> Result<Outcome, Fault> {
         let framing = self.head.framing;
         let bodiless = self.request.method == Method::Head || matches!(self.head.status, 204 | 304);
         let size = match framing {
@@ -179,11 +179,11 @@ impl Response<'_> {
         let mut relay = Relay {
             local: self.local,
             buffers: &self.local.buffers,
-            reader: self.reader,
-            input: self.input,
+            reader: &mut *self.reader,
+            input: &mut *self.input,
             read_deadline: self.deadline,
             body: &mut body,
-            writer: self.writer,
+            writer: &mut *self.writer,
             write_deadline: self.write_deadline,
             encoder: &mut encoder,
             pace: Pace { write_timeout: Some(self.route.limits.body_timeout), ..Pace::default() },
