@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ringway_config::effective::effective;
 use ringway_config::snapshot::{Respond, Terminal};
 
 use super::serve::Reply;
@@ -74,8 +75,12 @@ impl Control {
             "/status" => self.status().reply(200),
             "/upstreams" => self.upstreams().reply(200),
             "/routes" => self.routes().reply(200),
+            "/config" => {
+                let text = effective(&self.live.borrow().snapshot);
+                Reply { status: 200, content_type: "application/toml", body: text.into() }
+            }
             _ => {
-                let pages = ["/health", "/status", "/upstreams", "/routes"].map(Json::text);
+                let pages = ["/health", "/status", "/upstreams", "/routes", "/config"].map(Json::text);
                 Json::Object(vec![("error", Json::text("not found")), ("pages", Json::List(pages.into()))])
                     .reply(404)
             }

@@ -202,6 +202,7 @@ impl Control {
                 if let Some(on_ready) = on_ready.take() {
                     on_ready(&ready);
                 }
+                self.reload_if_asked();
             }
         };
         self.end(end)

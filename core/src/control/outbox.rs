@@ -71,3 +71,35 @@ impl Outbox {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ringway_config::snapshot::{Driver, Epoch};
+
+    use super::*;
+
+    #[test]
+    fn what_finds_the_inbox_full_comes_later_and_in_order() {
+        let seen = net::run(Driver::Auto, |_driver| async {
+            let (sender, mut inbox) = net::mailbox(1).unwrap();
+            let outbox = Outbox::new(sender);
+            let members = |epoch| Command::Directory { epoch: Epoch(epoch), directory: [].into() };
+            outbox.push(Command::Unready);
+            for epoch in 1..=3 {
+                outbox.push(members(epoch));
+            }
+            outbox.push(Command::Drain { timeout: Duration::ZERO });
+            let mut seen = Vec::new();
+            loop {
+                match inbox.recv().await.unwrap() {
+                    Command::Unready => seen.push(0),
+                    Command::Directory { epoch, .. } => seen.push(epoch.0),
+                    Command::Drain { .. } => return seen,
+                    Command::Seat { .. } => unreachable!(),
+                }
+            }
+        });
+        // Of the member lists that waited, the last one.
+        assert_eq!(seen.unwrap(), [0, 3]);
+    }
+}

@@ -110,3 +110,87 @@ async fn ask(member: &Identity, wanted: &Wanted, tools: &Tools) -> Result<Result
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use ringway_config::snapshot::{Driver, HealthCheck};
+
+    use super::*;
+    use crate::net::SocketAddress;
+
+    fn tools(told: Rc<Told>) -> Tools {
+        Tools { clock: Clock::new(), timers: Timers::start(), buffers: Buffers::new(), told }
+    }
+
+    /// The outcome of one check of an endpoint that answers with these bytes, and what it was asked.
+    fn checking(answer: Option<&'static [u8]>) -> (Result<(), String>, String) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = SocketAddress::Tcp(listener.local_addr().unwrap());
+        let endpoint = std::thread::Builder::new().spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut asked = vec![0; 4096];
+            let n = stream.read(&mut asked).unwrap();
+            if let Some(answer) = answer {
+                stream.write_all(answer).unwrap();
+            } else {
+                // Says nothing until the check has given up.
+                let _ = stream.read(&mut [0]);
+            }
+            String::from_utf8_lossy(&asked[..n]).into_owned()
+        });
+        let check = HealthCheck {
+            path: "/health".into(),
+            host: None,
+            expect: vec![200, 204],
+            interval: Duration::from_secs(3600),
+            timeout: Duration::from_millis(if answer.is_some() { 10_000 } else { 50 }),
+            unhealthy_after: 1,
+            healthy_after: 1,
+        };
+        let member = Identity { upstream: Arc::from("u"), endpoint: Arc::from("e"), address };
+        let outcome = net::run(Driver::Auto, |_driver| async move {
+            let (done, mut finished) = net::mailbox(1).unwrap();
+            let outcome = Rc::new(RefCell::new(None));
+            let kept = Rc::clone(&outcome);
+            let told = move |_: &Identity, _: &Wanted, result: Result<(), String>| {
+                *kept.borrow_mut() = Some(result);
+                done.send(()).unwrap();
+            };
+            let mut probes = Probes::default();
+            let wanted = Wanted { check, host: "a.example".into() };
+            probes.follow(BTreeMap::from([(member, wanted)]), &tools(Rc::new(told)));
+            finished.recv().await;
+            outcome.take().unwrap()
+        });
+        (outcome.unwrap(), endpoint.unwrap().join().unwrap())
+    }
+
+    #[test]
+    fn an_expected_status_passes() {
+        let (outcome, asked) =
+            checking(Some(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n"));
+        assert_eq!(outcome, Ok(()));
+        assert!(asked.starts_with("GET /health HTTP/1.1\r\n"), "{asked}");
+        assert!(asked.contains("Host: a.example\r\n"), "{asked}");
+    }
+
+    #[test]
+    fn another_status_no_answer_or_no_http_fails_and_says_why() {
+        let cases: [(Option<&'static [u8]>, &str); 4] = [
+            (Some(b"HTTP/1.1 500 Ill\r\nContent-Length: 0\r\n\r\n"), "status 500"),
+            (Some(b""), "closed before an answer"),
+            (None, "timed out"),
+            (Some(b"SSH-2.0-x\r\n\r\n"), ""),
+        ];
+        for (answer, expected) in cases {
+            let why = checking(answer).0.unwrap_err();
+            assert!(why.contains(expected), "{why}");
+        }
+    }
+}

@@ -1,17 +1,15 @@
 //! A reload: the file is read on a thread of its own; what is refused changes nothing; what is accepted is
 //! bound, resolved, and then seated by every worker under the next epoch.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::{Debug, Write};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringway_config::Snapshot;
 use ringway_config::load::{Loaded, Names};
 use ringway_config::snapshot::Epoch;
+use ringway_config::{Snapshot, diff};
 
 use super::directory;
 use super::engine::{Event, NAMES_TIMEOUT, access_refused, load};
@@ -25,15 +23,13 @@ use crate::worker::inbox::Command;
 
 /// How long workers may take to seat before control says so.
 const SEAT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Names in one part of the line that says what changed; more are counted.
-const NAMED_MAX: usize = 8;
 
 /// What the reload thread brings back.
 #[derive(Debug)]
 pub(super) struct LoadOutcome {
     names: Names,
     /// What was loaded and how it differs, or every error.
-    result: Result<(Loaded, String), Vec<String>>,
+    result: Result<(Loaded, Vec<String>), Vec<String>>,
     began: Moment,
 }
 
@@ -52,7 +48,8 @@ pub(super) struct Staged {
 #[derive(Debug)]
 pub(super) struct Seating {
     began: Moment,
-    changes: String,
+    /// One line each.
+    changes: Vec<String>,
 }
 
 impl Control {
@@ -77,7 +74,7 @@ impl Control {
             let read = std::panic::catch_unwind(AssertUnwindSafe(|| load(&source, &mut names)));
             let result = match read {
                 Ok(Ok(loaded)) => {
-                    let changes = changes(&old, &loaded.snapshot);
+                    let changes = diff(&old, &loaded.snapshot);
                     Ok((loaded, changes))
                 }
                 Ok(Err(errors)) => Err(lines(&errors)),
@@ -219,11 +216,14 @@ impl Control {
         live.tally.reloads_done += 1;
         drop(live);
         let millis = self.clock.now().since(began).as_millis();
+        for change in &changes {
+            say(Level::Info, "reload.change", change, &[]);
+        }
         say(
             Level::Info,
             "reload.done",
             "the configuration was reloaded",
-            &[("epoch", &epoch.0), ("changes", &changes), ("duration_ms", &millis)],
+            &[("epoch", &epoch.0), ("changes", &changes.len()), ("duration_ms", &millis)],
         );
         self.reload_if_asked();
     }
@@ -289,88 +289,11 @@ fn needs_restart(old: &Snapshot, new: &Snapshot) -> Vec<String> {
     errors
 }
 
-/// What a reload changes, for people: names added (+), removed (-) and changed (~).
-fn changes(old: &Snapshot, new: &Snapshot) -> String {
-    let mut text = String::new();
-    let parts = [
-        ("server", sections(old), sections(new)),
-        ("listeners", listeners(old), listeners(new)),
-        ("routes", routes(old), routes(new)),
-        ("upstreams", upstreams(old), upstreams(new)),
-    ];
-    for (what, old, new) in parts {
-        part(&mut text, what, &old, &new);
-    }
-    if text.is_empty() { "none".to_owned() } else { text }
-}
-
-/// A part's names and what stands for their content.
-type Prints<'a> = BTreeMap<&'a str, u64>;
-
-fn sections(snapshot: &Snapshot) -> Prints<'_> {
-    Prints::from([
-        ("server", print(&snapshot.server)),
-        ("log", print(&snapshot.log)),
-        ("metrics", print(&snapshot.metrics)),
-        ("admin", print(&snapshot.admin)),
-    ])
-}
-
-fn listeners(snapshot: &Snapshot) -> Prints<'_> {
-    snapshot.listeners.iter().map(|listener| (&*listener.name, print(listener))).collect()
-}
-
-fn routes(snapshot: &Snapshot) -> Prints<'_> {
-    snapshot.routes.all().iter().map(|route| (&*route.name, print(route))).collect()
-}
-
-fn upstreams(snapshot: &Snapshot) -> Prints<'_> {
-    snapshot.upstreams.iter().map(|upstream| (&*upstream.name, print(upstream))).collect()
-}
-
-/// A number for a content, by its debug text.
-fn print(content: &impl Debug) -> u64 {
-    struct Into(DefaultHasher);
-    impl Write for Into {
-        fn write_str(&mut self, text: &str) -> std::fmt::Result {
-            text.hash(&mut self.0);
-            Ok(())
-        }
-    }
-    let mut into = Into(DefaultHasher::new());
-    // This writer never fails.
-    let _infallible = write!(into, "{content:?}");
-    into.0.finish()
-}
-
-fn part(text: &mut String, what: &str, old: &Prints<'_>, new: &Prints<'_>) {
-    let added = new.keys().filter(|name| !old.contains_key(*name)).map(|name| ('+', name));
-    let removed = old.keys().filter(|name| !new.contains_key(*name)).map(|name| ('-', name));
-    let changed = new.iter().filter(|(name, print)| old.get(*name).is_some_and(|was| was != *print));
-    let all: Vec<_> = added.chain(removed).chain(changed.map(|(name, _)| ('~', name))).collect();
-    if all.is_empty() {
-        return;
-    }
-    if !text.is_empty() {
-        text.push_str("; ");
-    }
-    text.push_str(what);
-    for (sign, name) in all.iter().take(NAMED_MAX) {
-        text.push(' ');
-        text.push(*sign);
-        text.push_str(name);
-    }
-    if all.len() > NAMED_MAX {
-        // Writing to a String cannot fail.
-        let _infallible = write!(text, " and {} more", all.len() - NAMED_MAX);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use ringway_config::snapshot::{Driver, Workers};
 
-    use super::super::directory::tests::{snapshot, upstream};
+    use super::super::directory::tests::snapshot;
     use super::*;
 
     #[test]
@@ -381,30 +304,5 @@ mod tests {
         new.server.workers = Workers::Count(3);
         new.server.driver = Driver::Epoll;
         assert_eq!(needs_restart(&old, &new).len(), 2);
-    }
-
-    #[test]
-    fn the_line_names_what_was_added_removed_and_changed() {
-        let old = snapshot(vec![
-            upstream("gone", Vec::new()),
-            upstream("same", Vec::new()),
-            upstream("b", Vec::new()),
-        ]);
-        let mut new = snapshot(vec![
-            upstream("b", Vec::new()),
-            upstream("same", Vec::new()),
-            upstream("a", Vec::new()),
-        ]);
-        new.upstreams[0].keepalive = 99;
-        new.server.max_connections = 3;
-        assert_eq!(changes(&old, &new), "server ~server; upstreams +a -gone ~b");
-        assert_eq!(changes(&old, &old), "none");
-    }
-
-    #[test]
-    fn a_long_list_is_counted() {
-        let new = snapshot((0..20).map(|n| upstream(&format!("u{n:02}"), Vec::new())).collect());
-        let line = changes(&snapshot(Vec::new()), &new);
-        assert!(line.ends_with("+u07 and 12 more"), "{line}");
     }
 }

@@ -193,3 +193,75 @@ async fn read_rest(reader: &mut Reader, deadline: &Deadline) -> Result<(), NetEr
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{Shutdown, SocketAddr, TcpStream};
+
+    use ringway_config::snapshot::{Address, Driver};
+
+    use super::*;
+    use crate::net::Sharing;
+
+    /// What a client gets for some bytes, after which it sends no more.
+    fn ask(address: SocketAddr, request: &[u8]) -> String {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(request).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Serves a page that says its path, while a client on another thread asks.
+    fn serving<T: Send + 'static>(client: impl FnOnce(SocketAddr) -> T + Send + 'static) -> T {
+        let any = Address::Socket(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let bound = net::bind(&any, 1, Sharing::Refuse).unwrap().pop().unwrap();
+        let address = bound.local().unwrap();
+        let (done, mut finished) = net::mailbox(1).unwrap();
+        let asking = std::thread::Builder::new().spawn(move || {
+            let result = client(address);
+            done.send(()).unwrap();
+            result
+        });
+        net::run(Driver::Auto, |_driver| async move {
+            let tools = Tools { clock: Clock::new(), timers: Timers::start(), buffers: Buffers::new() };
+            let pages: Pages = Rc::new(|path| Reply::text(200, path));
+            let _server = Server::start(bound.seat().unwrap(), pages, tools);
+            finished.recv().await
+        })
+        .unwrap();
+        asking.unwrap().join().unwrap()
+    }
+
+    #[test]
+    fn a_page_is_served_once_per_connection() {
+        let answers = serving(|address| {
+            [&b"GET /a?b HTTP/1.1\r\nHost: x\r\n\r\n"[..], b"HEAD /abc HTTP/1.1\r\nHost: x\r\n\r\n"]
+                .map(|request| ask(address, request))
+        });
+        assert!(answers[0].starts_with("HTTP/1.1 200 "), "{answers:?}");
+        assert!(answers[0].ends_with("\r\n\r\n/a"), "{answers:?}");
+        assert!(answers[0].to_ascii_lowercase().contains("connection: close"), "{answers:?}");
+        assert!(answers[1].contains("Content-Length: 4") && answers[1].ends_with("\r\n\r\n"), "{answers:?}");
+    }
+
+    #[test]
+    fn what_is_not_a_get_is_refused() {
+        let answers = serving(|address| {
+            [
+                &b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na"[..],
+                b"nonsense\r\n\r\n",
+                b"GET / HT",
+            ]
+            .map(|request| ask(address, request))
+        });
+        assert!(
+            answers[0].starts_with("HTTP/1.1 405 ") && answers[0].contains("Allow: GET, HEAD"),
+            "{answers:?}"
+        );
+        assert!(answers[1].starts_with("HTTP/1.1 400 "), "{answers:?}");
+        assert_eq!(answers[2], "");
+    }
+}
