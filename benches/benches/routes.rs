@@ -1,12 +1,14 @@
 //! Looking a route up among 10, 1,000 and 10,000, and building their index.
-#![expect(missing_docs, reason = "the macros of criterion make functions without docs")]
 
 use std::hint::black_box;
+use std::path::Path;
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use ringway_benches::{get, request, route, rules};
-use ringway_config::routes::{Found, Routes};
+use ringway_benches::{file, get, request, route, rules};
+use ringway_config::load::{Names, Secrets, load_str};
+use ringway_config::rewrite::Rewrite;
+use ringway_config::routes::{Found, PathRule, Routes};
 use ringway_filters::Params;
 
 fn routes(count: usize) -> Option<Routes> {
@@ -65,5 +67,46 @@ fn build(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, look_up, look_up_each, build);
+/// What a reload costs control before it publishes.
+fn load(c: &mut Criterion) {
+    let text = file(10_000);
+    let loaded = load_str("bench.toml", &text, Path::new("/"), &mut Names::default(), Secrets::Ignore);
+    assert_eq!(loaded.map(|loaded| loaded.snapshot.routes.all().len()).ok(), Some(10_000));
+    let mut group = c.benchmark_group("reload");
+    group.sample_size(20);
+    group.bench_function("load a file of 10,000 routes", |b| {
+        let mut names = Names::default();
+        b.iter(|| load_str("bench.toml", &text, Path::new("/"), &mut names, Secrets::Ignore).is_ok());
+    });
+    group.finish();
+}
+
+fn rewrite(c: &mut Criterion) {
+    let mut group = c.benchmark_group("rewrite");
+    group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
+    let (prefix, pattern) = (PathRule::prefix("/api/v1/"), PathRule::pattern("/api/v1/users/{id}"));
+    let cases = [
+        ("keep", Ok(Rewrite::Keep)),
+        ("strip a prefix", prefix.and_then(|rule| Rewrite::strip_prefix(&rule))),
+        ("a template", pattern.and_then(|rule| Rewrite::template("/internal/{id}/show", &rule))),
+        ("a regex", Rewrite::regex("^/api/v1/users", "/users")),
+        ("a regex with groups", Rewrite::regex("^/api/v([0-9]+)/users", "/users/v$1")),
+    ];
+    let mut params = Params::default();
+    params.push("id", "1234567");
+    for (name, rewrite) in cases {
+        let Ok(rewrite) = rewrite else { continue };
+        let mut out = String::with_capacity(256);
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                out.clear();
+                rewrite.apply(black_box("/api/v1/users/1234567"), &params, &mut out);
+                out.len()
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, look_up, look_up_each, build, load, rewrite);
 criterion_main!(benches);

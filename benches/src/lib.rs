@@ -45,6 +45,24 @@ pub fn request(n: usize) -> (String, String) {
     (format!("tenant-{}.example.com", n % 100), format!("{service}/{tail}"))
 }
 
+/// A file with so many routes, of all kinds of paths, to a hundred upstreams.
+pub fn file(count: usize) -> String {
+    let mut text = String::from("[listeners.main]\nbind = \"127.0.0.1:8080\"\n");
+    for n in 0..count {
+        let service = format!("/api/v{}/service-{}", n % 3, n / 10);
+        let path = match n % 3 {
+            0 => format!("path = \"{service}/status-{n}\""),
+            1 => format!("prefix = \"{service}/files-{n}\""),
+            _ => format!("pattern = \"{service}/users-{n}/{{id}}/posts/{{post}}\""),
+        };
+        text += &format!("[routes.route-{n}]\nmatch = {{ {path} }}\nupstream = \"upstream-{}\"\n", n % 100);
+    }
+    for n in 0..100 {
+        text += &format!("[upstreams.upstream-{n}]\nendpoints = [\"127.0.0.1:{}\"]\n", 10_000 + n);
+    }
+    text
+}
+
 /// A route that answers by itself.
 pub fn route(n: usize) -> Route {
     Route {
