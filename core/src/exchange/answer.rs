@@ -1,32 +1,57 @@
 //! Answers that the gateway makes itself: one way to write them, whatever their reason.
 
+use ringway_config::snapshot::{Limits, ListenerId};
 use ringway_http::h1::{self, BodySize};
 use ringway_http::{Framing, Known, Method, Persistence};
 
 use super::body::{self, Rest};
 use super::{Exchange, Scratch};
+use crate::clock::Moment;
 use crate::downstream::After;
-use crate::net::NetError;
+use crate::net::{Buffer, Buffers};
+use crate::worker::Plan;
+
+/// An answer of the gateway's own whose head is encoded.
+pub(super) struct Own {
+    /// The head.
+    pub(super) out: Buffer,
+    /// Whether no body may follow.
+    pub(super) bodiless: bool,
+    /// The request body's rest.
+    rest: Rest,
+    persistence: Persistence,
+}
 
 impl Exchange<'_> {
     /// Sends `scratch.response` (status and fields are set) with a body that is at hand, after the response filters. An unwanted request
     /// body is read to its end when that is cheap; otherwise the connection closes.
     pub(super) async fn send_answer(&mut self, body: &[u8], persistence: Persistence) -> After {
+        let mut own = self.encode_own(body.len() as u64, persistence);
+        if !own.bodiless {
+            own.out.append().extend_from_slice(body);
+        }
+        let out = std::mem::take(&mut own.out);
+        match self.send_own_part(out).await {
+            Ok(_) => self.finish_own(&own).await,
+            Err(after) => after,
+        }
+    }
+
+    /// Encodes the head of an answer with a body of `len` bytes.
+    pub(super) fn encode_own(&mut self, len: u64, persistence: Persistence) -> Own {
         let rest = self.drop_received();
-        let mut persistence = if rest == Rest::Close { Persistence::Close } else { persistence };
-        if !self.may_persist() {
-            persistence = Persistence::Close;
-        }
+        let keep = rest != Rest::Close && self.may_persist();
+        let persistence = if keep { persistence } else { Persistence::Close };
         self.run_response_filters();
-        let mut out = self.local.buffers.take(body.len() + 4096);
-        let Scratch { request, response, write_deadline, .. } = &mut *self.scratch;
+        let mut out = self.local.buffers.take(Buffers::SMALL);
+        let Scratch { request, response, .. } = &mut *self.scratch;
         let bodiless = request.method == Method::Head || matches!(response.status, 204 | 304);
-        let size = if bodiless { BodySize::Forbidden } else { BodySize::Known(body.len() as u64) };
-        if bodiless && response.status != 204 && response.status != 304 {
+        let size = if bodiless { BodySize::Forbidden } else { BodySize::Known(len) };
+        if bodiless && !matches!(response.status, 204 | 304) {
             let mut digits = itoa::Buffer::new();
-            let _ = response.fields.set("Content-Length", digits.format(body.len()).as_bytes());
+            let _ = response.fields.set("Content-Length", digits.format(len).as_bytes());
         }
-        let (mut writer, persistence) = h1::write_response(
+        let (_, persistence) = h1::write_response(
             out.append(),
             request.version,
             response.status,
@@ -35,29 +60,40 @@ impl Exchange<'_> {
             persistence,
             None,
         );
-        if !bodiless {
-            let _ = writer.before_data(body.len(), out.append());
-            out.append().extend_from_slice(body);
-        }
         self.record.status = response.status;
+        Own { out, bodiless, rest, persistence }
+    }
+
+    /// Sends a part of an answer. `Err`: the client could not be written to.
+    pub(super) async fn send_own_part(&mut self, out: Buffer) -> Result<Buffer, After> {
         let len = out.len() as u64;
-        let limits =
-            self.plan.snapshot.listeners.get(self.listener.0 as usize).map(|listener| &listener.limits);
-        let Some(limits) = limits else { return After::Close };
-        write_deadline.set(self.local.now().after(limits.body_timeout));
-        if let Err(error) = self.connection.writer.send(out, write_deadline).await {
-            self.note_send_failure(&error);
-            return After::Close;
-        }
-        self.record.bytes_out += len;
-        let after = match (rest, persistence) {
-            (Rest::None, Persistence::KeepAlive) => return After::KeepAlive,
-            (Rest::Discard(left), Persistence::KeepAlive) => {
-                body::discard(self.local, self.connection, left, limits).await
+        let deadline = &self.scratch.write_deadline;
+        let Some(limits) = listener_limits(&self.plan, self.listener) else { return Err(After::Close) };
+        let cut = self.local.cut.get();
+        deadline.set(if cut { Moment(0) } else { self.local.now().after(limits.body_timeout) });
+        match self.connection.writer.send(out, deadline).await {
+            Ok(out) => {
+                self.record.bytes_out += len;
+                Ok(out)
             }
-            (_, _) => return After::Linger,
-        };
-        after.map_or(After::Close, |()| After::KeepAlive)
+            Err(error) => {
+                self.record.fault(super::response::send_fault(self.local, &error));
+                Err(After::Close)
+            }
+        }
+    }
+
+    /// What becomes of the connection once an answer has been sent whole.
+    pub(super) async fn finish_own(&mut self, own: &Own) -> After {
+        let Some(limits) = listener_limits(&self.plan, self.listener) else { return After::Close };
+        match (own.rest, own.persistence) {
+            (Rest::None, Persistence::KeepAlive) => After::KeepAlive,
+            (Rest::Discard(left), Persistence::KeepAlive) => {
+                let discarded = body::discard(self.local, self.connection, left, limits).await;
+                discarded.map_or(After::Close, |()| After::KeepAlive)
+            }
+            (_, _) => After::Linger,
+        }
     }
 
     /// Whether anything but this exchange's own ends speaks against another one on the connection.
@@ -90,15 +126,8 @@ impl Exchange<'_> {
         response.fields.clear();
         response.framing = Framing::None;
     }
-
-    /// Notes that the client could not be written to.
-    pub(super) fn note_send_failure(&mut self, error: &NetError) {
-        self.record.fault(super::response::send_fault(self.local, error));
-    }
 }
 
-impl Exchange<'_> {
-    pub(super) async fn serve_file(&mut self, _files: &ringway_config::snapshot::StaticFiles) -> After {
-        self.fail(crate::error::Fault::NoFile).await
-    }
+fn listener_limits(plan: &Plan, listener: ListenerId) -> Option<&Limits> {
+    plan.snapshot.listeners.get(listener.0 as usize).map(|listener| &listener.limits)
 }

@@ -4,6 +4,7 @@ mod answer;
 mod attempt;
 mod body;
 mod fail;
+mod files;
 mod proxy;
 mod record;
 mod relay;
