@@ -1,2 +1,7 @@
 //! The gateway binary.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ringway_core::cli::main(std::env::args_os().skip(1))
+}
