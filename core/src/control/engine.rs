@@ -130,6 +130,8 @@ const LOGS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Runs the gateway on this thread until it is told to end.
 pub fn run(options: Options) -> Result<(), EngineError> {
+    let (events, inbox) = mailbox(EVENTS_MAX).map_err(system("making control's mailbox"))?;
+    process::hear(events.clone()).map_err(system("hearing signals"))?;
     let mut names = Names::default();
     let mut loaded = load(&options.source, &mut names)?;
     operator::configure(&loaded.snapshot.log);
@@ -137,8 +139,6 @@ pub fn run(options: Options) -> Result<(), EngineError> {
     let files = process::raise_open_files().map_err(system("raising the limit of open files"))?;
     loaded.warnings.extend(placement.warnings.iter().cloned());
     loaded.warnings.extend(too_few_files(files, loaded.snapshot.server.max_connections));
-    let (events, inbox) = mailbox(EVENTS_MAX).map_err(system("making control's mailbox"))?;
-    process::hear(events.clone()).map_err(system("hearing signals"))?;
     operator::start().map_err(system("starting the log's thread"))?;
     let access = AccessWriter::start(&loaded.snapshot.log.access)
         .map_err(|error| access_refused(&loaded.snapshot.log.access, &error))?;

@@ -14,7 +14,7 @@ use ringway_config::{Snapshot, diff};
 use super::directory;
 use super::engine::{Event, NAMES_TIMEOUT, access_refused, load};
 use super::pages::Served;
-use super::sockets::{self, Bound};
+use super::sockets::{self, Bound, Which};
 use super::state::{Control, Phase};
 use crate::clock::Moment;
 use crate::log::access::{AccessWriter, OpenSink};
@@ -38,6 +38,8 @@ pub(super) struct LoadOutcome {
 pub(super) struct Staged {
     snapshot: Arc<Snapshot>,
     bound: Vec<Bound>,
+    /// When it was decided which addresses are ours.
+    bound_at: Moment,
     served: Served,
     /// The access log's new place, if that changed.
     sink: Option<OpenSink>,
@@ -131,12 +133,13 @@ impl Control {
             Some(opened.map_err(|error| vec![access_refused(sink, &error).to_string()])?)
         };
         let served = Served::bind(&snapshot, &live.served).map_err(|error| vec![error])?;
-        let bound = sockets::bind_new(&snapshot, &live.held, self.workers.len(), self.clock.now())?;
+        let bound_at = self.clock.now();
+        let bound = sockets::bind_new(&snapshot, &live.held, self.workers.len(), bound_at, Which::New)?;
         for warning in warnings {
             say(Level::Warn, "config.warning", &warning, &[]);
         }
         let epoch = snapshot.epoch;
-        live.staged = Some(Staged { snapshot: Arc::new(snapshot), bound, served, sink, seating });
+        live.staged = Some(Staged { snapshot: Arc::new(snapshot), bound, bound_at, served, sink, seating });
         drop(live);
         self.follow_names();
         self.after(NAMES_TIMEOUT, Event::NamesDue(epoch));
@@ -174,7 +177,15 @@ impl Control {
             return;
         }
         let Some(staged) = live.staged.take_if(|staged| staged.snapshot.epoch == epoch) else { return };
-        let Staged { snapshot, bound, served, sink, seating } = staged;
+        let Staged { snapshot, mut bound, bound_at, served, sink, seating } = staged;
+        match sockets::bind_new(&snapshot, &live.held, self.workers.len(), bound_at, Which::Ours) {
+            Ok(ours) => bound.extend(ours),
+            Err(errors) => {
+                drop(live);
+                self.refuse(&errors);
+                return self.reload_if_asked();
+            }
+        }
         operator::configure(&snapshot.log);
         self.connections.set_max(snapshot.server.max_connections);
         if let Err(error) = sink.map_or_else(|| self.access.reopen(), |sink| self.access.redirect(sink)) {

@@ -81,6 +81,16 @@ impl Held {
     }
 }
 
+/// Which addresses to bind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    /// Those where nobody of this process listens.
+    New,
+    /// Those that this process gives up in the same reload: bound last, because clients come to a socket as soon as it
+    /// is bound, and no worker takes them before it is seated.
+    Ours,
+}
+
 /// Binds the listeners of a snapshot that do not go on as they are, `workers` sockets for each address. All
 /// that fail are named.
 pub(super) fn bind_new(
@@ -88,6 +98,7 @@ pub(super) fn bind_new(
     held: &Held,
     workers: usize,
     now: Moment,
+    which: Which,
 ) -> Result<Vec<Bound>, Vec<String>> {
     let (mut bound, mut errors) = (Vec::new(), Vec::new());
     for (id, listener) in (0..).map(ListenerId).zip(&snapshot.listeners) {
@@ -103,6 +114,9 @@ pub(super) fn bind_new(
                     listener.name,
                     text(address)
                 ));
+                continue;
+            }
+            if is_ours != (which == Which::Ours) {
                 continue;
             }
             // What this process itself listens on until the workers have changed over is no other instance's.
@@ -181,10 +195,10 @@ mod tests {
     #[test]
     fn a_listener_with_the_same_name_and_addresses_keeps_its_sockets() {
         let (first, now) = (snapshot(vec![listener("a", &["127.0.0.1:0"])]), Moment(0));
-        let bound = bind_new(&first, &Held::default(), 2, now).unwrap();
+        let bound = bind_new(&first, &Held::default(), 2, now, Which::New).unwrap();
         assert_eq!(bound.len(), 1);
         let held = Held::default().after(&first, &bound, now);
-        assert!(bind_new(&first, &held, 2, now).unwrap().is_empty());
+        assert!(bind_new(&first, &held, 2, now, Which::Ours).unwrap().is_empty());
         let port = bound[0].local.unwrap();
         assert_eq!(held.places(&first), [("a".into(), port.to_string())]);
         assert_eq!(deal(bound, 2).iter().map(Vec::len).collect::<Vec<_>>(), [1, 1]);
@@ -194,14 +208,16 @@ mod tests {
     fn a_renamed_listener_takes_its_address_over_from_itself() {
         let now = Moment(0);
         let free =
-            bind_new(&snapshot(vec![listener("a", &["127.0.0.1:0"])]), &Held::default(), 1, now).unwrap();
+            bind_new(&snapshot(vec![listener("a", &["127.0.0.1:0"])]), &Held::default(), 1, now, Which::New)
+                .unwrap();
         let at = free[0].local.unwrap().to_string();
         drop(free);
         let first = snapshot(vec![listener("a", &[&at])]);
-        let bound = bind_new(&first, &Held::default(), 1, now).unwrap();
+        let bound = bind_new(&first, &Held::default(), 1, now, Which::New).unwrap();
         let held = Held::default().after(&first, &bound, now);
         let second = snapshot(vec![listener("b", &[&at])]);
-        let again = bind_new(&second, &held, 1, now).unwrap();
+        assert!(bind_new(&second, &held, 1, now, Which::New).unwrap().is_empty());
+        let again = bind_new(&second, &held, 1, now, Which::Ours).unwrap();
         assert_eq!(again.len(), 1);
         let held = held.after(&second, &again, now);
         assert_eq!(held.places(&second), [("b".into(), at)]);
@@ -209,12 +225,17 @@ mod tests {
 
     #[test]
     fn every_address_that_another_holds_is_named() {
-        let others =
-            bind_new(&snapshot(vec![listener("x", &["127.0.0.1:0"])]), &Held::default(), 1, Moment(0))
-                .unwrap();
+        let others = bind_new(
+            &snapshot(vec![listener("x", &["127.0.0.1:0"])]),
+            &Held::default(),
+            1,
+            Moment(0),
+            Which::New,
+        )
+        .unwrap();
         let at = others[0].local.unwrap().to_string();
         let two = snapshot(vec![listener("a", &[&at]), listener("b", &[&at])]);
-        let errors = bind_new(&two, &Held::default(), 1, Moment(0)).unwrap_err();
+        let errors = bind_new(&two, &Held::default(), 1, Moment(0), Which::New).unwrap_err();
         assert_eq!(errors.len(), 2);
         assert!(
             errors[0].starts_with(&format!("listener a cannot listen on {at}: another process")),

@@ -19,7 +19,7 @@ use super::outbox::Outbox;
 use super::pages::Served;
 use super::probe::Probes;
 use super::resolve::Services;
-use super::sockets::{self, Bound, Held};
+use super::sockets::{self, Bound, Held, Which};
 use super::state::{Control, Live, Phase, Standing, Tally, Worker};
 use crate::clock::{self, Clock};
 use crate::log::access::AccessWriter;
@@ -69,7 +69,7 @@ pub(super) fn prepare(
     let snapshot = Arc::new(loaded.snapshot);
     let (clock, count) = (Clock::new(), placement.cpus.len());
     let held = Held::default();
-    let bound = sockets::bind_new(&snapshot, &held, count, clock.now())
+    let bound = sockets::bind_new(&snapshot, &held, count, clock.now(), Which::New)
         .map_err(|errors| EngineError::Refused(errors.join("\n")))?;
     let series = (snapshot.routes.all().len() * SERIES_PER_ROUTE).clamp(SERIES.0, SERIES.1);
     let (reports, reported) = mailbox(EVENTS_MAX).map_err(system("making the reports' mailbox"))?;

@@ -77,6 +77,8 @@ impl Drop for Permit {
 
 /// Slots that an address may be in: four cache lines.
 const WINDOW: usize = 32;
+/// At least 512 KB of slots, because a reload may raise `max_connections`.
+const SLOTS_MIN: usize = 1 << 16;
 /// At most 8 MB of slots.
 const SLOTS_MAX: usize = 1 << 20;
 /// The low bits of a slot count; the rest is the address's tag.
@@ -96,7 +98,7 @@ struct PerIp {
 
 impl PerIp {
     fn new(connections_max: usize) -> Self {
-        let slots = connections_max.saturating_mul(2).clamp(WINDOW * 2, SLOTS_MAX).next_power_of_two();
+        let slots = connections_max.saturating_mul(2).clamp(SLOTS_MIN, SLOTS_MAX).next_power_of_two();
         Self { slots: (0..slots).map(|_| AtomicU64::new(0)).collect(), hashing: RandomState::new() }
     }
 
