@@ -83,8 +83,6 @@ pub enum Fault {
     FileError,
     /// The method does not suit static files.
     FileMethod,
-    /// The range cannot be satisfied.
-    FileRange,
 }
 
 /// A fault's row.
@@ -102,12 +100,21 @@ pub struct Description {
     pub retry: Retry,
 }
 
+/// The columns of the tables below, in [`Description`]'s order.
+type Row = (u16, &'static str, &'static str, Side, Retry);
+
 impl Fault {
-    /// The one table of what the gateway says about a fault.
+    /// What the gateway says about a fault: one row for each.
     pub fn describe(self) -> Description {
-        use Retry::{IfIdempotent, Never, Safe};
-        use Side::{Downstream, Local, Upstream};
-        let (status, reason, message, side, retry) = match self {
+        let (status, reason, message, side, retry) = self.client_row().unwrap_or_else(|| self.upstream_row());
+        Description { status, reason, message, side, retry }
+    }
+
+    /// Faults of the client's side, and our own.
+    fn client_row(self) -> Option<Row> {
+        use Retry::Never;
+        use Side::{Downstream, Local};
+        Some(match self {
             Self::Head(error) => (error.status(), error.reason(), error.text(), Downstream, Never),
             Self::RequestBody(error) => {
                 (error.status(), error.reason(), "Malformed request body", Downstream, Never)
@@ -132,7 +139,32 @@ impl Fault {
             Self::ClientReset => (0, "client.reset", "The client's connection failed", Downstream, Never),
             Self::ClientStalled => (0, "client.stalled", "The client took no bytes", Downstream, Never),
             Self::DrainCut => (0, "drain.cut", "The gateway is stopping", Local, Never),
-            Self::NoEndpoint => (503, "upstream.unavailable", "Service unavailable", Upstream, Never),
+            Self::NoFile => (404, "static.not_found", "Not found", Downstream, Never),
+            Self::FileError => (500, "static.error", "The file cannot be read", Local, Never),
+            Self::FileMethod => (405, "static.method", "Method not allowed", Downstream, Never),
+            Self::NoEndpoint
+            | Self::ConnectRefused
+            | Self::ConnectTimeout
+            | Self::ConnectFailed
+            | Self::ResetBeforeHead
+            | Self::BadResponse(_)
+            | Self::TooManyInterim
+            | Self::UpstreamTimeout
+            | Self::UpstreamBodyTimeout
+            | Self::UpstreamBody(_)
+            | Self::UnaskedUpgrade => return None,
+        })
+    }
+
+    /// Faults of the upstream's side.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "client_row names every fault, and has had the others"
+    )]
+    fn upstream_row(self) -> Row {
+        use Retry::{IfIdempotent, Never, Safe};
+        use Side::Upstream;
+        match self {
             Self::ConnectRefused => {
                 (502, "upstream.connect.refused", "Upstream refused the connection", Upstream, Safe)
             }
@@ -142,13 +174,10 @@ impl Fault {
             Self::ConnectFailed => {
                 (502, "upstream.connect.failed", "Upstream cannot be reached", Upstream, Safe)
             }
-            Self::ResetBeforeHead => (
-                502,
-                "upstream.reset.before_headers",
-                "Upstream closed before it answered",
-                Upstream,
-                IfIdempotent,
-            ),
+            Self::ResetBeforeHead => {
+                let message = "Upstream closed before it answered";
+                (502, "upstream.reset.before_headers", message, Upstream, IfIdempotent)
+            }
             Self::BadResponse(error) => {
                 (502, error.response_reason(), "Upstream's answer is malformed", Upstream, Never)
             }
@@ -170,11 +199,7 @@ impl Fault {
             Self::UnaskedUpgrade => {
                 (502, "upstream.upgrade", "Upstream switched protocols unasked", Upstream, Never)
             }
-            Self::NoFile => (404, "static.not_found", "Not found", Downstream, Never),
-            Self::FileError => (500, "static.error", "The file cannot be read", Local, Never),
-            Self::FileMethod => (405, "static.method", "Method not allowed", Downstream, Never),
-            Self::FileRange => (416, "static.range", "Range not satisfiable", Downstream, Never),
-        };
-        Description { status, reason, message, side, retry }
+            _ => (503, "upstream.unavailable", "Service unavailable", Upstream, Never),
+        }
     }
 }
