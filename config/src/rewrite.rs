@@ -5,7 +5,9 @@
 
 use std::fmt;
 
-use regex::bytes::{Captures, Regex};
+use regex_automata::util::primitives::NonMaxUsize;
+use regex_automata::util::syntax;
+use regex_automata::{Input, PatternID, meta};
 use ringway_filters::Params;
 
 use crate::routes::PathRule;
@@ -26,10 +28,16 @@ pub enum Rewrite {
     Template(Template),
 }
 
+/// Groups that a replacement can name: with the whole match, this many offsets fit on the stack.
+const GROUPS_MAX: usize = 9;
+const SLOTS_MAX: usize = 2 * (GROUPS_MAX + 1);
+
 /// A regular expression and what stands in its matches' place.
 #[derive(Debug)]
 pub struct Replace {
-    regex: Regex,
+    /// As it was written.
+    text: String,
+    regex: meta::Regex,
     to: String,
     parts: Vec<Part<usize>>,
 }
@@ -63,10 +71,15 @@ impl Rewrite {
 
     /// `rewrite = { regex, to }`: every match is replaced by `to`, in which `$1` and `${1}` stand for a group, `${name}` for a
     /// named one and `$$` for a dollar sign.
-    pub fn regex(regex: &str, to: &str) -> Result<Self, String> {
-        let regex = compile(regex)?;
+    pub fn regex(text: &str, to: &str) -> Result<Self, String> {
+        // For its messages: the engine below is the same.
+        compile(text)?;
+        let ascii = syntax::Config::new().unicode(false).utf8(false);
+        let engine =
+            meta::Regex::builder().syntax(ascii).configure(meta::Config::new().utf8_empty(false)).build(text);
+        let regex = engine.map_err(|error| format!("not a regular expression: {error}"))?;
         let parts = parse_replacement(to, &regex)?;
-        Ok(Self::Regex(Replace { regex, to: to.to_owned(), parts }))
+        Ok(Self::Regex(Replace { text: text.to_owned(), regex, to: to.to_owned(), parts }))
     }
 
     /// A path such as `/internal/{id}` with the parameters of the route's pattern.
@@ -114,7 +127,7 @@ impl fmt::Display for Rewrite {
         match self {
             Self::Keep => f.write_str("the path stays as it is"),
             Self::StripPrefix(prefix) => write!(f, "the prefix {prefix} is stripped"),
-            Self::Regex(replace) => write!(f, "matches of {} become {}", replace.regex.as_str(), replace.to),
+            Self::Regex(replace) => write!(f, "matches of {} become {}", replace.text, replace.to),
             Self::Template(template) => write!(f, "the path becomes {}", template.to),
         }
     }
@@ -122,39 +135,57 @@ impl fmt::Display for Rewrite {
 
 impl Replace {
     fn apply(&self, path: &str, out: &mut String) {
-        let has_groups = self.parts.iter().any(|part| matches!(part, Part::Filled(_)));
-        let mut copied = 0;
-        if has_groups {
-            for captures in self.regex.captures_iter(path.as_bytes()) {
-                let Some(whole) = captures.get(0) else { continue };
-                out.push_str(path.get(copied..whole.start()).unwrap_or_default());
-                self.fill(path, Some(&captures), out);
-                copied = whole.end();
+        // No more offsets than are needed: the whole match alone is found faster.
+        let last_group = self.parts.iter().map(Part::group).max().unwrap_or_default();
+        let mut slots = [None; SLOTS_MAX];
+        let slots = slots.get_mut(..2 * (last_group + 1)).unwrap_or_default();
+        let (mut at, mut copied, mut last_end) = (0, 0, None);
+        while at <= path.len() {
+            let input = Input::new(path).span(at..path.len());
+            let found = self.regex.search_slots(&input, slots);
+            let Some((start, end)) = found.and_then(|_| group(slots, 0)) else { break };
+            // An empty match counts only where no match has just ended; either way the search goes on after it.
+            at = if start == end { end + 1 } else { end };
+            if start == end && last_end == Some(end) {
+                continue;
             }
-        } else {
-            for whole in self.regex.find_iter(path.as_bytes()) {
-                out.push_str(path.get(copied..whole.start()).unwrap_or_default());
-                self.fill(path, None, out);
-                copied = whole.end();
-            }
+            out.push_str(path.get(copied..start).unwrap_or_default());
+            self.fill(path, slots, out);
+            (copied, last_end) = (end, Some(end));
         }
         out.push_str(path.get(copied..).unwrap_or_default());
     }
 
-    fn fill(&self, path: &str, captures: Option<&Captures<'_>>, out: &mut String) {
+    fn fill(&self, path: &str, slots: &[Option<NonMaxUsize>], out: &mut String) {
         for part in &self.parts {
             match part {
                 Part::Literal(text) => out.push_str(text),
-                Part::Filled(group) => {
-                    let range = captures.and_then(|captures| captures.get(*group)).map(|found| found.range());
-                    out.push_str(range.and_then(|range| path.get(range)).unwrap_or_default());
+                Part::Filled(number) => {
+                    let found = group(slots, *number).and_then(|(start, end)| path.get(start..end));
+                    out.push_str(found.unwrap_or_default());
                 }
             }
         }
     }
 }
 
-fn parse_replacement(to: &str, regex: &Regex) -> Result<Vec<Part<usize>>, String> {
+impl Part<usize> {
+    fn group(&self) -> usize {
+        match self {
+            Self::Literal(_) => 0,
+            Self::Filled(number) => *number,
+        }
+    }
+}
+
+/// Where a group matched.
+fn group(slots: &[Option<NonMaxUsize>], number: usize) -> Option<(usize, usize)> {
+    let start = slots.get(2 * number).copied().flatten()?;
+    let end = slots.get(2 * number + 1).copied().flatten()?;
+    Some((start.get(), end.get()))
+}
+
+fn parse_replacement(to: &str, regex: &meta::Regex) -> Result<Vec<Part<usize>>, String> {
     let mut parts = Vec::new();
     let mut rest = to;
     while let Some((literal, after)) = rest.split_once('$') {
@@ -173,14 +204,17 @@ fn parse_replacement(to: &str, regex: &Regex) -> Result<Vec<Part<usize>>, String
                 "`$` begins `$1` or `${{name}}`, found `{to}`; for the sign itself write `$$`"
             ));
         }
-        let number = match name.parse::<usize>() {
-            Ok(number) => Some(number).filter(|number| *number < regex.captures_len()),
-            Err(_) => regex.capture_names().position(|known| known == Some(name)),
-        };
         let groups = regex.captures_len() - 1;
+        let number = match name.parse::<usize>() {
+            Ok(number) => Some(number).filter(|number| *number <= groups),
+            Err(_) => regex.group_info().to_index(PatternID::ZERO, name),
+        };
         let group = number.ok_or_else(|| {
             format!("the regular expression has no group `{name}` for `{to}`; it has {groups} group(s)")
         })?;
+        if group > GROUPS_MAX {
+            return Err(format!("only the first {GROUPS_MAX} groups can be used, found `{name}` in `{to}`"));
+        }
         parts.push(Part::Filled(group));
         rest = after;
     }
@@ -353,6 +387,9 @@ mod tests {
             ("^/", "/$$/", "/a", "/$/a"),
             (".*", "/x", "/abc", "/x"),
             ("^", "/x", "/abc", "/x/abc"),
+            ("b*", "-", "/abc", "/-/-a-c-"),
+            ("(b*)", "$1-", "/abc", "/-/-ab-c-"),
+            ("(.)(.)(.)(.)(.)(.)(.)(.)(.)(.)", "/$9", "/abcdefghi", "/h"),
         ] {
             assert_eq!(apply(&Rewrite::regex(regex, to).unwrap(), path, &[]), out, "{regex} {to} {path}");
         }
@@ -404,6 +441,7 @@ mod tests {
             ("^/a", "/$1", "no group `1`"),
             ("^/(a)", "/${b}", "no group `b`"),
             ("^/(a)", "/$", "`$$`"),
+            ("()()()()()()()()()()", "/$10", "first 9 groups"),
             ("^/(a)", "/${1", "not closed"),
             ("^/a", "/a b", "write `%20`"),
             ("^/a", "/a?b=1", "write `%3F`"),
