@@ -1,50 +1,15 @@
 //! Counts what a route's filters allocate for an exchange once their memory is there: nothing.
-#![expect(unsafe_code, reason = "only an allocator can count allocations")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot be set up has failed")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+mod counting;
+
 use std::path::Path;
 
+use counting::allocations;
 use ringway_config::load::{Names, Secrets, load_str};
 use ringway_filters::{Chain, ChainState, Facts, Verdict};
 use ringway_http::h1::HeadReader;
 use ringway_http::{Limits, RequestHead, ResponseHead};
-
-thread_local! {
-    static COUNT: Cell<u64> = const { Cell::new(0) };
-}
-
-/// The system's allocator, with a count of each thread's calls.
-struct Counting;
-
-fn count() {
-    // The thread may be at its end, and its count gone with it.
-    let _ = COUNT.try_with(|count| count.set(count.get() + 1));
-}
-
-// SAFETY: every call goes on to the system's allocator as it came; counting neither allocates nor unwinds.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are passed on; `memory` came from the system's allocator.
-        unsafe { System.dealloc(memory, layout) }
-    }
-
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promises are passed on; `memory` came from the system's allocator.
-        unsafe { System.realloc(memory, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const FILE: &str = r#"
 [listeners.main]
@@ -97,11 +62,11 @@ fn filters_allocate_nothing_per_exchange_in_the_steady_state() {
     let (mut state, mut facts) = (ChainState::default(), Facts::default());
     let (mut request, mut response) = (RequestHead::new(), ResponseHead::new());
     let mut allocated = |exchanges: usize| {
-        let before = COUNT.get();
+        let before = allocations();
         for _ in 0..exchanges {
             exchange(&chain, &mut state, &mut facts, &mut request, &mut response);
         }
-        COUNT.get() - before
+        allocations() - before
     };
     assert!(allocated(1) > 0, "the first exchange makes the memory, or the count is broken");
     assert_eq!(allocated(1000), 0, "allocations in 1,000 exchanges");
