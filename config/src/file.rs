@@ -239,7 +239,8 @@ fn read_filter<'a>(name: &'a str, value: &Value<'a>) -> Option<Filter<'a>> {
             Some(Filter { name, at: value.key_at, kind, config })
         }
         (None, _) => {
-            let message = "a filter has one kind; write for example `headers = { request = { remove = [\"X-Debug\"] } }`";
+            let message = "a filter has one kind; write for example \
+                           `headers = { request = { remove = [\"X-Debug\"] } }`";
             value.sink.error(value.key_at, message);
             None
         }

@@ -165,6 +165,37 @@ pub struct Limits {
     pub min_rate: Option<u64>,
 }
 
+impl Limits {
+    /// The narrower of both in everything: what holds for a route's request on a listener.
+    #[must_use]
+    pub fn narrowed_by(&self, other: &Self) -> Self {
+        Self {
+            head: ringway_http::Limits {
+                head_bytes_max: self.head.head_bytes_max.min(other.head.head_bytes_max),
+                fields_max: self.head.fields_max.min(other.head.fields_max),
+                uri_bytes_max: self.head.uri_bytes_max.min(other.head.uri_bytes_max),
+            },
+            body_bytes_max: least(self.body_bytes_max, other.body_bytes_max),
+            header_timeout: self.header_timeout.min(other.header_timeout),
+            body_timeout: self.body_timeout.min(other.body_timeout),
+            idle_timeout: self.idle_timeout.min(other.idle_timeout),
+            tunnel_timeout: self.tunnel_timeout.min(other.tunnel_timeout),
+            requests_per_connection: least(self.requests_per_connection, other.requests_per_connection),
+            connections_per_ip: least(self.connections_per_ip, other.connections_per_ip),
+            // `None` is off, which is below every rate.
+            min_rate: self.min_rate.max(other.min_rate),
+        }
+    }
+}
+
+/// `None` is unlimited.
+fn least<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
 /// `[listeners.NAME]`.
 #[derive(Debug, Clone)]
 pub struct Listener {

@@ -1,5 +1,5 @@
-//! The demonstration that runs without a file: a configuration, a folder of files, and an origin with two endpoints, all of
-//! them brought along.
+//! The demonstration that runs without a file: a configuration, a folder of files, and an origin with two
+//! endpoints, all of them brought along.
 
 mod origin;
 mod request;

@@ -250,8 +250,8 @@ impl<'a> Value<'a> {
         self.item.get_ref()
     }
 
-    /// A copy of the value with its place, in which references are looked up. What they stand for passes through `write`,
-    /// for values in which some bytes mean something.
+    /// A copy of the value with its place, in which references are looked up. What they stand for passes
+    /// through `write`, for values in which some bytes mean something.
     pub(crate) fn spanned(&self, write: fn(String) -> String) -> Spanned<DeValue<'a>> {
         let mut copy = self.item.clone();
         self.look_up_all(&mut copy, write);

@@ -16,7 +16,8 @@ pub(super) fn run(config: Option<PathBuf>) -> Result<(), Failure> {
 }
 
 fn demonstrate() -> Result<(), Failure> {
-    const HINT: &str = "\nThis was the demonstration, which has fixed addresses; with a file of your own, `ringway run -c FILE`.";
+    const HINT: &str =
+        "\nThis was the demonstration, whose addresses are fixed. To run a file: ringway run -c FILE";
     let demo =
         Demo::start().map_err(|error| Failure::Failed(format!("ringway: the demonstration: {error}")))?;
     let options = Options {

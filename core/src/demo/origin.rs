@@ -1,4 +1,5 @@
-//! The demonstration's origin: a plain server with a thread for each connection, so that there is something to proxy to.
+//! The demonstration's origin: a plain server with a thread for each connection, so that there is something to
+//! proxy to.
 
 use std::fmt::Write as _;
 use std::io::{self, BufReader, BufWriter, Write};

@@ -149,3 +149,19 @@ fn what_narrows_cannot_widen() {
         assert!(refusal(&route(&format!("{key} = 1"))).contains("unknown key"), "{key}");
     }
 }
+
+#[test]
+fn the_narrower_limit_holds_on_a_listener() {
+    let text = |listener: &str, route: &str| {
+        let loaded =
+            load(&around(route, "").replace("[upstreams", &format!("{listener}\n[upstreams"))).unwrap();
+        let snapshot = loaded.snapshot;
+        snapshot.routes.all()[0].limits.narrowed_by(&snapshot.listeners[0].limits)
+    };
+    let both =
+        text("body = \"1KB\"\nmin_rate = \"1KB/s\"\nhead = \"2KB\"", "max_body = \"2KB\"\nuri = \"1KB\"");
+    assert_eq!((both.body_bytes_max, both.min_rate), (Some(1_024), Some(1_024)));
+    assert_eq!((both.head.head_bytes_max, both.head.uri_bytes_max), (2_048, 1_024));
+    let route = text("", "max_body = \"2KB\"\nmin_rate = \"1KB/s\"");
+    assert_eq!((route.body_bytes_max, route.min_rate), (Some(2_048), Some(1_024)));
+}
