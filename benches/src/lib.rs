@@ -1,5 +1,6 @@
 //! What the benches share: routes to look up, made by the thousand.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use ringway_config::routes::{HostRule, Lookup, MethodRule, PathRule, RouteRule};
 use ringway_config::snapshot::{ErrorFormat, Limits, ListenerId, Respond, Retry, Route, Terminal};
 use ringway_http::Method;
 
-/// Rules for so many routes: in turn an exact path, a prefix, and a pattern below one of a thousand services, every second
-/// of them for one of a hundred hosts, with one catch-all at the end.
+/// Rules for so many routes: in turn an exact path, a prefix, and a pattern below one of a thousand services, every
+/// second of them for one of a hundred hosts, with one catch-all at the end.
 pub fn rules(count: usize) -> Result<Vec<RouteRule>, String> {
     (0..count).map(|n| rule(n, n + 1 == count)).collect()
 }
@@ -28,7 +29,7 @@ fn rule(n: usize, last: bool) -> Result<RouteRule, String> {
     if n % 2 == 1 {
         rule.hosts = vec![HostRule::parse(&format!("tenant-{}.example.com", n % 100))?];
     }
-    if n % 5 == 0 {
+    if n.is_multiple_of(5) {
         rule.methods = vec![MethodRule::new("GET")?, MethodRule::new("POST")?];
     }
     Ok(rule)
@@ -55,10 +56,11 @@ pub fn file(count: usize) -> String {
             1 => format!("prefix = \"{service}/files-{n}\""),
             _ => format!("pattern = \"{service}/users-{n}/{{id}}/posts/{{post}}\""),
         };
-        text += &format!("[routes.route-{n}]\nmatch = {{ {path} }}\nupstream = \"upstream-{}\"\n", n % 100);
+        let _ =
+            write!(text, "[routes.route-{n}]\nmatch = {{ {path} }}\nupstream = \"upstream-{}\"\n", n % 100);
     }
     for n in 0..100 {
-        text += &format!("[upstreams.upstream-{n}]\nendpoints = [\"127.0.0.1:{}\"]\n", 10_000 + n);
+        let _ = write!(text, "[upstreams.upstream-{n}]\nendpoints = [\"127.0.0.1:{}\"]\n", 10_000 + n);
     }
     text
 }

@@ -1,7 +1,7 @@
 //! How a route changes the path on its way to the upstream.
 //!
-//! Whatever a rewrite is made of, what it writes is a path: it starts with `/`, and holds no dot segment, no empty segment
-//! but the last, no broken escape, and no byte that would need one.
+//! Whatever a rewrite is made of, what it writes is a path: it starts with `/`, and holds no dot segment, no empty
+//! segment but the last, no broken escape, and no byte that would need one.
 
 use std::fmt;
 
@@ -20,7 +20,8 @@ pub enum Rewrite {
     /// The normalised path as it is.
     #[default]
     Keep,
-    /// Without the route's prefix, which is kept without its final slash: of `/api`, `/api/x` becomes `/x`, `/api` becomes `/`.
+    /// Without the route's prefix, which is kept without its final slash: of `/api`, `/api/x` becomes `/x`, `/api`
+    /// becomes `/`.
     StripPrefix(String),
     /// Every match of a regular expression replaced.
     Regex(Replace),
@@ -69,8 +70,8 @@ impl Rewrite {
         }
     }
 
-    /// `rewrite = { regex, to }`: every match is replaced by `to`, in which `$1` and `${1}` stand for a group, `${name}` for a
-    /// named one and `$$` for a dollar sign.
+    /// `rewrite = { regex, to }`: every match is replaced by `to`, in which `$1` and `${1}` stand for a group,
+    /// `${name}` for a named one and `$$` for a dollar sign.
     pub fn regex(text: &str, to: &str) -> Result<Self, String> {
         // For its messages: the engine below is the same.
         compile(text)?;
@@ -91,8 +92,8 @@ impl Rewrite {
         Ok(Self::Template(Template { to: to.to_owned(), parts }))
     }
 
-    /// Appends the upstream's path (query not included) for a normalised request path. The `*` of `OPTIONS *` stays as it
-    /// is, or adds nothing to a base path that is already in `out`.
+    /// Appends the upstream's path (query not included) for a normalised request path. The `*` of `OPTIONS *` stays
+    /// as it is, or adds nothing to a base path that is already in `out`.
     pub fn apply(&self, path: &str, params: &Params, out: &mut String) {
         let start = out.len();
         if !path.starts_with('/') {
@@ -275,8 +276,8 @@ fn push_literal<Name>(parts: &mut Vec<Part<Name>>, text: &str) -> Result<(), Str
     Ok(())
 }
 
-/// Makes a path of what a replacement left from `start` on. Almost always it is one already; but matches may be cut out of the
-/// middle of a segment or an escape, and pieces that are harmless alone may join to a dot segment.
+/// Makes a path of what a replacement left from `start` on. Almost always it is one already; but matches may be cut
+/// out of the middle of a segment or an escape, and pieces that are harmless alone may join to a dot segment.
 fn clean(out: &mut String, start: usize) {
     let made = out.get(start..).unwrap_or_default();
     if is_clean(made) {

@@ -1,7 +1,7 @@
 //! What would happen to a request, and why: `ringway explain` and `ringway routes`.
 //!
-//! The request is read by the same parser and looked up in the same index as one from a connection; only the reasons are
-//! found by asking every route.
+//! The request is read by the same parser and looked up in the same index as one from a connection; only the reasons
+//! are found by asking every route.
 
 mod table;
 mod why;

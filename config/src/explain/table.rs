@@ -7,8 +7,8 @@ use crate::snapshot::{Route, Snapshot, Terminal};
 const HEADINGS: [&str; 10] =
     ["#", "route", "priority", "listeners", "hosts", "path", "methods", "conditions", "goes to", "filters"];
 
-/// Every route in the order in which they are asked, in aligned columns. A route with several hosts stands where its best
-/// host does.
+/// Every route in the order in which they are asked, in aligned columns. A route with several hosts stands where its
+/// best host does.
 pub fn routes_table(snapshot: &Snapshot) -> String {
     let mut rows = vec![HEADINGS.map(str::to_owned)];
     let mut seen = vec![false; snapshot.routes.all().len()];

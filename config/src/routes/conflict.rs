@@ -82,8 +82,8 @@ enum Shape<'a> {
     Pattern(usize, bool),
 }
 
-/// Something that a rule may ask to have one value: it asks for a point in the space of these, and two rules overlap if
-/// they agree in all the dimensions that both have.
+/// Something that a rule may ask to have one value: it asks for a point in the space of these, and two rules overlap
+/// if they agree in all the dimensions that both have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Dimension<'a> {
     Segment(usize),
@@ -139,8 +139,8 @@ fn tied(rules: &[RouteRule], places: &[Place], pairs: &mut Pairs) {
     }
 }
 
-/// Routes of one host and one shape. Those with the same dimensions are compared by a hash of their points; those with
-/// different ones by a hash of what the points have in common. There are few sets of dimensions in one group.
+/// Routes of one host and one shape. Those with the same dimensions are compared by a hash of their points; those
+/// with different ones by a hash of what the points have in common. There are few sets of dimensions in one group.
 fn tied_in_group(rules: &[RouteRule], group: &[u32], pairs: &mut Pairs) {
     let mut by_dimensions: HashMap<Vec<Dimension<'_>>, Vec<(u32, &RouteRule, Point<'_>)>> = HashMap::new();
     for &route in group {

@@ -1,10 +1,10 @@
 //! The index: from a request to its best route without looking at the others.
 //!
 //! Hosts and paths are tries over labels and segments. A host leads to at most one bucket for itself, one for each
-//! wildcard above it and one for any host; each bucket has a root in the trie of paths, where exact paths, prefixes and
-//! patterns share their literal segments, and a list of regular expressions. Every entry has a rank, its place in the
-//! order of all routes, so the search keeps the best rank so far and skips whatever cannot be better: a subtree, a
-//! list's rest, a bucket, a regular expression.
+//! wildcard above it and one for any host; each bucket has a root in the trie of paths, where exact paths, prefixes
+//! and patterns share their literal segments, and a list of regular expressions. Every entry has a rank, its place in
+//! the order of all routes, so the search keeps the best rank so far and skips whatever cannot be better: a subtree,
+//! a list's rest, a bucket, a regular expression.
 
 use ringway_http::Method;
 

@@ -1,8 +1,8 @@
 //! Which route answers a request.
 //!
-//! Routes go by priority (higher first), then host (exact, then the longest wildcard, then any), then path (exact, then
-//! pattern with more literal segments, then regex, then longest prefix), then the number of further conditions. Two
-//! that nothing tells apart, and one that can never match, are [`Conflict`]s.
+//! Routes go by priority (higher first), then host (exact, then the longest wildcard, then any), then path (exact,
+//! then pattern with more literal segments, then regex, then longest prefix), then the number of further conditions.
+//! Two that nothing tells apart, and one that can never match, are [`Conflict`]s.
 
 mod conflict;
 mod cover;
@@ -73,8 +73,8 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// Puts routes in order and builds the index; `rules` and `routes` go together by position, and `listeners` is how many
-    /// listeners there are. Refused with every conflict at once, in the file's order.
+    /// Puts routes in order and builds the index; `rules` and `routes` go together by position, and `listeners` is
+    /// how many listeners there are. Refused with every conflict at once, in the file's order.
     pub fn build(
         mut rules: Vec<RouteRule>,
         routes: Vec<Route>,

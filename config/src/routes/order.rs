@@ -1,5 +1,5 @@
-//! The order in which routes are asked: priority, then host, then path, then the number of further conditions. A route
-//! has a place in it for each of its hosts.
+//! The order in which routes are asked: priority, then host, then path, then the number of further conditions. A
+//! route has a place in it for each of its hosts.
 
 use std::cmp::Reverse;
 

@@ -29,8 +29,8 @@ pub enum PathRule {
     Regex(Regex),
 }
 
-/// `pattern = "/users/{id}"`: `{id}` stands for one segment that is not empty. `{rest...}` at the end stands for all that
-/// remains, with slashes, or for nothing: `/files/{rest...}` matches `/files`, `/files/` and `/files/a/b`.
+/// `pattern = "/users/{id}"`: `{id}` stands for one segment that is not empty. `{rest...}` at the end stands for all
+/// that remains, with slashes, or for nothing: `/files/{rest...}` matches `/files`, `/files/` and `/files/a/b`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     text: String,

@@ -35,7 +35,8 @@ pub(crate) fn named(name: &str) -> Route {
     }
 }
 
-/// `"priority listeners hosts path methods headers query"` in one line: `0 * a.com,*.b.com prefix:/x GET,POST x=1 v=2`.
+/// `"priority listeners hosts path methods headers query"` in one line: `0 * a.com,*.b.com prefix:/x GET,POST x=1
+/// v=2`.
 pub(crate) fn rule(text: &str) -> RouteRule {
     let mut words = text.split_whitespace();
     let mut list = || -> Vec<&str> {

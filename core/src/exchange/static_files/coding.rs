@@ -31,7 +31,8 @@ impl Coding {
     }
 }
 
-/// The codings that a client accepts and does not like less than none, the best first. Without `Accept-Encoding`, none.
+/// The codings that a client accepts and does not like less than none, the best first. Without `Accept-Encoding`,
+/// none.
 pub(crate) fn accepted<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<Coding> {
     let mut weights = [None; CODINGS.len()];
     let (mut any, mut identity) = (None, None);

@@ -131,7 +131,8 @@ fn fault(error: &io::Error) -> Fault {
     if is_absence(error) { Fault::NoFile } else { Fault::FileError }
 }
 
-/// The same URL with a slash. The path is normalised: it starts with exactly one slash, so this leads to no other host.
+/// The same URL with a slash. The path is normalised: it starts with exactly one slash, so this leads to no other
+/// host.
 fn folder_url(request: &RequestHead) -> String {
     match request.query() {
         Some(query) => format!("{}/?{query}", request.path()),

@@ -11,8 +11,8 @@ pub(crate) enum Name {
     File(String),
 }
 
-/// Strips the prefix of a normalised path and decodes the rest. `None` is a 404: a segment that is hidden (begins with a
-/// dot), or that decodes to something that is no plain name (a slash, a backslash, a control byte, not UTF-8).
+/// Strips the prefix of a normalised path and decodes the rest. `None` is a 404: a segment that is hidden (begins
+/// with a dot), or that decodes to something that is no plain name (a slash, a backslash, a control byte, not UTF-8).
 pub(crate) fn parse(prefix: &str, path: &str) -> Option<Name> {
     let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
     let rest = path.strip_prefix(prefix)?;

@@ -105,7 +105,8 @@ fn nanos(time: SystemTime) -> u128 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
 }
 
-/// When the file was changed, for `Last-Modified`: never later than now (RFC 9110, 8.8.2.1), and only if a date can tell it.
+/// When the file was changed, for `Last-Modified`: never later than now (RFC 9110, 8.8.2.1), and only if a date can
+/// tell it.
 fn seconds(file: &Facts) -> Option<u64> {
     let time = file.modified.min(file.now);
     Some(time.duration_since(UNIX_EPOCH).ok()?.as_secs()).filter(|seconds| *seconds <= DATE_SECONDS_MAX)
