@@ -66,16 +66,21 @@ pub struct AccessRecord<'a> {
     pub bytes_in: u64,
     /// Response bytes, head included.
     pub bytes_out: u64,
-    /// `User-Agent`.
+    /// `User-Agent`; at most [`FIELD_BYTES_MAX`] bytes of it are written.
     pub user_agent: &'a [u8],
-    /// `Referer`.
+    /// `Referer`, likewise.
     pub referer: &'a [u8],
     /// The stages.
     pub stages: Stages,
 }
 
+/// Bytes of a client's field that a line takes over, so that a client does not decide how much disk a request costs.
+pub const FIELD_BYTES_MAX: usize = 1024;
+
 /// Bytes that make a batch full.
 const BATCH_BYTES: usize = 32 * 1024;
+/// A batch's memory that is worth keeping; one that long lines have made larger is given back.
+pub(super) const BATCH_MEMORY_MAX: usize = 2 * BATCH_BYTES;
 /// Batches on their way to the writer, over all workers: 8 MB at most.
 const QUEUED_BATCHES: usize = 256;
 
@@ -239,8 +244,8 @@ fn format(out: &mut Vec<u8>, stamp: &[u8], record: &AccessRecord<'_>) {
     text(out, "reason", record.reason.unwrap_or_default().as_bytes());
     number(out, "bytes_in", record.bytes_in);
     number(out, "bytes_out", record.bytes_out);
-    text(out, "user_agent", record.user_agent);
-    text(out, "referer", record.referer);
+    text(out, "user_agent", within(record.user_agent));
+    text(out, "referer", within(record.referer));
     let stages = &record.stages;
     number(out, "head_us", stages.head_us.into());
     number(out, "filters_us", stages.filters_us.into());
@@ -250,6 +255,11 @@ fn format(out: &mut Vec<u8>, stamp: &[u8], record: &AccessRecord<'_>) {
     number(out, "total_us", stages.total_us.into());
     milliseconds(out, stages.total_us);
     out.extend_from_slice(b"}\n");
+}
+
+/// The first bytes of a field.
+fn within(value: &[u8]) -> &[u8] {
+    value.get(..FIELD_BYTES_MAX).unwrap_or(value)
 }
 
 fn name(out: &mut Vec<u8>, name: &str) {
@@ -358,6 +368,16 @@ mod tests {
             "\n"
         );
         assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_long_field_is_cut() {
+        for (length, written) in [(FIELD_BYTES_MAX, FIELD_BYTES_MAX), (FIELD_BYTES_MAX + 1, FIELD_BYTES_MAX)]
+        {
+            let (mut out, agent) = (Vec::new(), vec![b'~'; length]);
+            format(&mut out, b"", &AccessRecord { user_agent: &agent, ..record() });
+            assert_eq!(out.split(|byte| *byte == b'~').count() - 1, written);
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use crossbeam_channel::{Receiver, Sender};
 use ringway_config::snapshot::AccessSink;
 
-use super::access::{Batch, Shared};
+use super::access::{BATCH_MEMORY_MAX, Batch, Shared};
 use super::{Level, say};
 
 /// What the thread is told.
@@ -60,8 +60,10 @@ pub(super) fn run(output: Output, orders: &Receiver<Order>, empties: &Sender<Vec
                 pen.write(&batch, shared);
                 let mut bytes = batch.bytes;
                 bytes.clear();
-                // No room: the memory is not needed any more.
-                drop(empties.try_send(bytes));
+                if bytes.capacity() <= BATCH_MEMORY_MAX {
+                    // No room: the memory is not needed any more.
+                    drop(empties.try_send(bytes));
+                }
             }
             Order::Redirect(output) => pen = Pen { output, state: State::Well },
             Order::Reopen => pen.reopen(),

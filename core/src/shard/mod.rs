@@ -1,7 +1,7 @@
 //! This worker's slice of what is counted: single writer here, read by control, no shared line written by two
 //! threads.
 //!
-//! Memory is bounded: at most `series_max` request series (24 bytes each) and as many histograms (160 bytes),
+//! Memory is bounded: at most `series_max` request series (24 bytes each) and as many histograms (144 bytes),
 //! [`ENDPOINTS_MAX`] endpoints (80 bytes) and [`REASONS_MAX`] reason words, allocated 64 at a time as they
 //! are first seen. What comes after a table is full is counted under `_other`, and
 //! [`Count::SeriesOverflowed`] says so.
