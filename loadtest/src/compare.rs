@@ -7,13 +7,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::args::{Args, Url};
+use crate::idle;
 use crate::load::{self, Plan};
 use crate::machine::Machine;
 use crate::origin;
 use crate::process;
 use crate::report::{Report, Row};
 use crate::targets::{KINDS, Kind, Target};
-use crate::{clock, idle};
 
 const LENGTH: usize = 500;
 const SCENARIOS: [&str; 2] = ["keepalive-500B-c64", "idle-5000"];
@@ -23,8 +23,8 @@ const SCENARIOS: [&str; 2] = ["keepalive-500B-c64", "idle-5000"];
 struct Setting {
     targets: Vec<Target>,
     absent: Vec<&'static str>,
-    /// For configurations and logs of the targets; removed at the end.
-    folder: PathBuf,
+    /// For configurations and logs of the targets.
+    folder: Folder,
     origin: SocketAddr,
     target_cpu: usize,
     load_cpu: usize,
@@ -65,7 +65,6 @@ pub(crate) fn run(mut args: Args) -> Result<()> {
 
 impl Setting {
     fn new(args: &mut Args) -> Result<Self> {
-        let typed: Vec<String> = std::env::args().skip(1).collect();
         let (target_cpu, load_cpu) = (args.number("target-cpu", 1)?, args.number("load-cpu", 0)?);
         let (only, ringway) = (args.text("only")?, args.text("ringway")?);
         let rounds = args.number("rounds", 5)?;
@@ -85,8 +84,8 @@ impl Setting {
         ensure!(!targets.is_empty(), "nothing to measure: no target of that name was found");
         process::pin(load_cpu)?;
         let origin = origin::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), LENGTH)?.address();
-        let folder = std::env::temp_dir().join(format!("ringway-loadtest-{}", std::process::id()));
-        let command = format!("cargo run --release -p ringway-loadtest -- {}", typed.join(" "));
+        let folder = Folder(std::env::temp_dir().join(format!("ringway-loadtest-{}", std::process::id())));
+        let command = format!("cargo run --release -p ringway-loadtest -- {}", typed().join(" "));
         Ok(Self {
             targets,
             absent,
@@ -112,7 +111,8 @@ impl Setting {
         let connections = self.connections.unwrap_or(64);
         let plan = Plan { connections, warm_up: self.warm_up, window: self.window, length: Some(LENGTH) };
         let mut rows = self.rows();
-        let start = |target: &Target| target.start(&self.folder, self.origin, self.target_cpu, self.load_cpu);
+        let start =
+            |target: &Target| target.start(&self.folder.0, self.origin, self.target_cpu, self.load_cpu);
         let started = self.targets.iter().map(start).collect::<Result<Vec<_>>>()?;
         for round in 0..self.rounds {
             println!("{scenario}: round {} of {}", round + 1, self.rounds);
@@ -134,7 +134,6 @@ impl Setting {
             }
         }
         drop(started);
-        self.clean_up();
         let about = format!(
             "CPU time (user and system) of the target per request: GET, {LENGTH} B answers, {connections} keep-alive \
              connections in a closed loop, kept connections to the origin, one worker on a CPU of its own. Medians \
@@ -155,7 +154,8 @@ impl Setting {
             println!("{scenario}: round {} of {}", round + 1, self.rounds);
             for row in &mut rows {
                 let name = row.target.kind.name();
-                let started = row.target.start(&self.folder, self.origin, self.target_cpu, self.load_cpu)?;
+                let started =
+                    row.target.start(&self.folder.0, self.origin, self.target_cpu, self.load_cpu)?;
                 let url = Url::root(started.address);
                 // What the first connections allocate once is not theirs.
                 drop(idle::open(&url, 16).context(name)?);
@@ -167,7 +167,6 @@ impl Setting {
                     .push(vec![to_float(idle::each(before, after, connections)), to_float(after / 1024)]);
             }
         }
-        self.clean_up();
         let about = format!(
             "Resident memory that {connections} idle keep-alive connections add, each after one request. Medians of {} \
              rounds, the target started afresh for each; least and greatest in brackets.",
@@ -187,10 +186,27 @@ impl Setting {
         let (absent, command) = (self.absent.clone(), self.command.clone());
         Report { scenario, about, columns, rows, absent, command }
     }
+}
 
-    /// The files of targets that have been stopped. If they cannot be removed, they stay in the temporary folder.
-    fn clean_up(&self) {
-        clock::until(Duration::from_secs(1), || std::fs::remove_dir_all(&self.folder).is_ok());
+/// The command's words; where somebody keeps a binary is no part of a result.
+fn typed() -> Vec<String> {
+    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(at) = words.iter().position(|word| word == "--ringway")
+        && let Some(path) = words.get_mut(at + 1)
+    {
+        "PATH".clone_into(path);
+    }
+    words
+}
+
+/// A temporary folder, removed when dropped, which is when the targets have been stopped.
+#[derive(Debug)]
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // It may not be there yet; and if it cannot be removed, it stays where temporary folders are.
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

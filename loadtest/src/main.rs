@@ -18,7 +18,7 @@ mod targets;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use args::Args;
 
@@ -104,6 +104,7 @@ fn load_verb(args: &mut Args) -> Result<()> {
     {
         println!("{cpu:.0} ns of CPU per request; busy {busy:.0} %, waited {waited:.0} %");
     }
+    ensure!(outcome.errors.total() == 0, "some requests failed: these numbers do not count");
     Ok(())
 }
 
