@@ -69,13 +69,13 @@ fn method(text: &str) -> Method {
 }
 
 /// A request as `METHOD host path[?query] [name=value,...]`, on listener 0 unless it begins with `1:`.
-fn ask(routes: &Routes, request: &str) -> String {
+fn with_request<T>(request: &str, use_it: impl FnOnce(&Lookup<'_>) -> T) -> T {
     let (listener, request) = request.strip_prefix("1:").map_or((0, request), |rest| (1, rest));
     let words: Vec<_> = request.split(' ').collect();
     let (path, query) =
         words[2].split_once('?').map_or((words[2], None), |(path, query)| (path, Some(query)));
     let fields: Vec<_> = words.get(3).map(|text| text.split(',').collect()).unwrap_or_default();
-    let want = Lookup {
+    use_it(&Lookup {
         listener: ListenerId(listener),
         host: words[1].trim_start_matches('-'),
         path,
@@ -88,17 +88,22 @@ fn ask(routes: &Routes, request: &str) -> String {
                 n.eq_ignore_ascii_case(name) && v.as_bytes() == value
             })
         },
-    };
-    let (mut params, mut allow) = (Params::default(), String::from("left over"));
-    params.push("left", "over");
-    let found = match routes.look_up(&want, &mut params, &mut allow) {
-        Found::Route(id) => format!("{}", id.0),
-        Found::MethodNotAllowed(allow) => format!("405 {allow}"),
-        Found::Nothing => "404".to_owned(),
-    };
-    assert_eq!(found, ask_each(routes, &want), "{request}");
-    let text: Vec<_> = params.iter().map(|(n, v)| format!("{n}={v}")).collect();
-    if text.is_empty() { found } else { format!("{found} {}", text.join(" ")) }
+    })
+}
+
+fn ask(routes: &Routes, request: &str) -> String {
+    with_request(request, |want| {
+        let (mut params, mut allow) = (Params::default(), String::from("left over"));
+        params.push("left", "over");
+        let found = match routes.look_up(want, &mut params, &mut allow) {
+            Found::Route(id) => format!("{}", id.0),
+            Found::MethodNotAllowed(allow) => format!("405 {allow}"),
+            Found::Nothing => "404".to_owned(),
+        };
+        assert_eq!(found, ask_each(routes, want), "{request}");
+        let text: Vec<_> = params.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        if text.is_empty() { found } else { format!("{found} {}", text.join(" ")) }
+    })
 }
 
 /// What the index must say, found without it.
@@ -234,67 +239,126 @@ impl Numbers {
     }
 }
 
+/// A rule as [`rule`] reads it.
+fn any_rule(numbers: &mut Numbers, segments: &[&str], hosts: &[&str]) -> String {
+    let mut path = String::new();
+    for n in 0..numbers.below(4) {
+        path.push('/');
+        path.push_str(&numbers.pick(segments).replace('p', &format!("p{n}")));
+    }
+    match (path.contains('{'), numbers.below(6)) {
+        (true, 0) => path.push_str("/{rest...}"),
+        (false, 0) => path = format!("^{path}/?[ab]"),
+        (false, 1) => path.push('/'),
+        (false, _) if path.is_empty() => path.push('/'),
+        _ => {}
+    }
+    let kind = match (path.contains('{'), path.contains('[')) {
+        (true, _) => "pattern",
+        (_, true) => "regex",
+        _ => numbers.pick(&["path", "prefix"]),
+    };
+    format!(
+        "{} {} {} {kind}:{path} {} {} {}",
+        numbers.below(3),
+        numbers.pick(&["*", "*", "0", "1"]),
+        numbers.pick(hosts),
+        numbers.pick(&["*", "*", "GET", "POST,PURGE", "GET,PUT"]),
+        numbers.pick(&["*", "*", "x=1", "x=2", "y=1"]),
+        numbers.pick(&["*", "*", "v=1"]),
+    )
+}
+
+/// A request as [`with_request`] reads it.
+fn any_request(numbers: &mut Numbers, segments: &[&str]) -> String {
+    let mut path = String::new();
+    for _ in 0..numbers.below(5) {
+        path.push('/');
+        path.push_str(numbers.pick(segments));
+    }
+    if path.is_empty() || numbers.below(6) == 0 {
+        path.push('/');
+    }
+    format!(
+        "{}{} {} {path}{} {}",
+        numbers.pick(&["", "1:"]),
+        numbers.pick(&["GET", "HEAD", "POST", "PURGE", "DELETE", "BREW"]),
+        numbers.pick(&["-", "a.com", "b.a.com", "x.b.a.com", "c.com", "d.c.com", "com"]),
+        numbers.pick(&["", "?v=1", "?v=2"]),
+        numbers.pick(&["z=1", "x=1", "x=2,y=1"]),
+    )
+}
+
 #[test]
 fn the_index_agrees_with_a_search_through_all() {
     let mut numbers = Numbers(0x5EED);
-    let hosts = ["*", "a.com", "*.a.com", "b.a.com", "*.b.a.com,c.com", "a.com,*.c.com"];
-    let segments = ["a", "b", "{p}", "c", "a"];
     let mut asked = 0;
     for _ in 0..400 {
-        let mut rules: Vec<String> = Vec::new();
-        for _ in 0..numbers.below(25) {
-            let mut path = String::new();
-            for n in 0..numbers.below(4) {
-                path.push('/');
-                path.push_str(&numbers.pick(&segments).replace('p', &format!("p{n}")));
-            }
-            match (path.contains('{'), numbers.below(6)) {
-                (true, 0) => path.push_str("/{rest...}"),
-                (false, 0) => path = format!("^{path}/?[ab]"),
-                (false, 1) => path.push('/'),
-                (false, _) if path.is_empty() => path.push('/'),
-                _ => {}
-            }
-            let kind = match (path.contains('{'), path.contains('[')) {
-                (true, _) => "pattern",
-                (_, true) => "regex",
-                _ => numbers.pick(&["path", "prefix"]),
-            };
-            let rule = format!(
-                "{} {} {} {kind}:{path} {} {} {}",
-                numbers.below(3),
-                numbers.pick(&["*", "*", "0", "1"]),
-                numbers.pick(&hosts),
-                numbers.pick(&["*", "*", "GET", "POST,PURGE", "GET,PUT"]),
-                numbers.pick(&["*", "*", "x=1", "x=2", "y=1"]),
-                numbers.pick(&["*", "*", "v=1"]),
-            );
-            rules.push(rule);
+        let hosts = ["*", "a.com", "*.a.com", "b.a.com", "*.b.a.com,c.com", "a.com,*.c.com"];
+        let segments = ["a", "b", "{p}", "c", "a"];
+        let count = numbers.below(25);
+        let mut rules: Vec<_> = (0..count).map(|_| any_rule(&mut numbers, &segments, &hosts)).collect();
+        let routes = loop {
             let texts: Vec<_> = rules.iter().map(String::as_str).collect();
-            if build(&texts).is_err() {
-                rules.pop();
+            match build(&texts) {
+                Ok(routes) => break routes,
+                Err(conflicts) => drop(rules.remove(conflicts[0].route.0 as usize)),
             }
-        }
-        let texts: Vec<_> = rules.iter().map(String::as_str).collect();
-        let routes = build(&texts).unwrap();
+        };
         for _ in 0..60 {
-            let mut path = String::new();
-            for _ in 0..numbers.below(5) {
-                path.push('/');
-                path.push_str(numbers.pick(&["a", "b", "c", "d", ""]));
-            }
-            let request = format!(
-                "{}{} {} {}{} {}",
-                numbers.pick(&["", "1:"]),
-                numbers.pick(&["GET", "HEAD", "POST", "PURGE", "DELETE", "BREW"]),
-                numbers.pick(&["-", "a.com", "b.a.com", "x.b.a.com", "c.com", "d.c.com", "com"]),
-                if path.is_empty() { "/" } else { &path },
-                numbers.pick(&["", "?v=1", "?v=2"]),
-                numbers.pick(&["z=1", "x=1", "x=2,y=1"]),
-            );
-            ask(&routes, &request);
+            ask(&routes, &any_request(&mut numbers, &["a", "b", "c", "d", ""]));
             asked += 1;
         }
     }
     assert_eq!(asked, 24_000);
+}
+
+/// The routes that match a request, each with its place's key, in order.
+fn matching(routes: &Routes, want: &Lookup<'_>) -> Vec<(u32, order::Key)> {
+    let is_match = |place: &&Place| {
+        let rule = &routes.rules[place.route as usize];
+        place.host_of(rule).is_none_or(|host| host.matches(want.host))
+            && rule.path.matches(want.path)
+            && want.meets_conditions(rule)
+            && rule.admits(want.method, want.method_text)
+    };
+    routes.places.iter().filter(is_match).map(|place| (place.route, place.key)).collect()
+}
+
+#[test]
+fn conflicts_are_just_what_requests_meet() {
+    let mut numbers = Numbers(0xC0FFEE);
+    let (mut ties, mut dead) = (0, 0);
+    for _ in 0..100 {
+        let (segments, hosts) = (["a", "b", "{p}"], ["*", "*", "a.com", "*.a.com", "a.com,*.com"]);
+        let texts: Vec<_> = (0..40).map(|_| any_rule(&mut numbers, &segments, &hosts)).collect();
+        let mut rules: Vec<_> = texts.iter().map(|text| rule(text)).collect();
+        rules.iter_mut().for_each(|rule| tidy(rule, 2));
+        let list: Vec<_> = texts.iter().map(|text| named(text)).collect();
+        let places = order::places(&rules);
+        let conflicts = conflict::find(&rules, &list, &places);
+        let routes = Routes { index: Index::new(&rules, &places), list, rules, places };
+        let is_regex = |route: u32| matches!(routes.rules[route as usize].path, PathRule::Regex(_));
+        for _ in 0..100 {
+            let request = any_request(&mut numbers, &["a", "b", "c"]);
+            let found = with_request(&request, |want| matching(&routes, want));
+            for (at, (route, key)) in found.iter().enumerate() {
+                for (other, _) in found[..at].iter().filter(|(other, k)| k == key && other != route) {
+                    let is_told =
+                        |c: &&Conflict| c.kind == ConflictKind::Tied && [route, other].contains(&&c.route.0);
+                    let is_told = conflicts.iter().any(|c| is_told(&c) || c.other.0 == *route.min(other));
+                    assert!(
+                        is_told || is_regex(*route),
+                        "{request}: {texts:#?} {route} {other} {conflicts:?}"
+                    );
+                    ties += 1;
+                }
+            }
+            let winner = found.first().map(|(route, _)| *route);
+            let is_dead = |c: &&Conflict| c.kind == ConflictKind::NeverMatches && Some(c.route.0) == winner;
+            assert!(!conflicts.iter().any(|c| is_dead(&c)), "{request}: {texts:#?} {conflicts:?}");
+        }
+        dead += conflicts.iter().filter(|c| c.kind == ConflictKind::NeverMatches).count();
+    }
+    assert!(ties > 100 && dead > 100, "{ties} ties met, {dead} routes told dead");
 }
