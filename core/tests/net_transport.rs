@@ -166,3 +166,111 @@ fn connect_reaches_a_listener_and_tells_of_a_refusal() {
         );
     });
 }
+
+#[test]
+fn an_expired_send_ends_its_connection_and_leaves_no_descriptor() {
+    on_both(|| async {
+        let buffers = Buffers::new();
+        let clock = Clock::new();
+        let deadline = Timers::start().deadline();
+        let (mut client, reader, mut writer) = pair(&buffers).await;
+        let mut large = buffers.take(64 << 20);
+        large.append().resize(64 << 20, 7);
+        let before = clock.now();
+        deadline.set(before.after(Duration::from_millis(50)));
+        assert!(matches!(writer.send(large, &deadline).await, Err(NetError::TimedOut)));
+        assert!(clock.now().since(before) >= Duration::from_millis(50));
+        deadline.clear();
+        let mut more = buffers.take(1);
+        more.append().push(1);
+        assert!(matches!(writer.send(more, &deadline).await, Err(NetError::Io(_))));
+        drop((reader, writer));
+        sleep(Duration::from_millis(1)).await;
+        // The end comes: nothing keeps the socket open.
+        client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        assert!(client.read_to_end(&mut Vec::new()).unwrap() < 64 << 20);
+    });
+}
+
+#[test]
+fn reset_on_close_is_a_reset() {
+    on_both(|| async {
+        let buffers = Buffers::new();
+        let deadline = Timers::start().deadline();
+        let (mut client, reader, mut writer) = pair(&buffers).await;
+        let mut part = buffers.take(4);
+        part.append().extend_from_slice(b"part");
+        writer.send(part, &deadline).await.unwrap();
+        client.read_exact(&mut [0; 4]).unwrap();
+        writer.reset_on_close();
+        drop((reader, writer));
+        sleep(Duration::from_millis(1)).await;
+        client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        assert_eq!(client.read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
+fn a_quiet_connection_is_known_from_one_that_ended_or_spoke() {
+    on_both(|| async {
+        let buffers = Buffers::new();
+        let deadline = Timers::start().deadline();
+        for speaks in [false, true] {
+            let (mut client, mut reader, _writer) = pair(&buffers).await;
+            client.write_all(b"first").unwrap();
+            assert_eq!(reader.recv(&deadline).await.unwrap().unwrap().filled(), b"first");
+            assert!(reader.is_quiet());
+            sleep(Duration::from_millis(1)).await;
+            assert!(reader.is_quiet());
+            if speaks {
+                client.write_all(b"x").unwrap();
+            } else {
+                client.shutdown(Shutdown::Write).unwrap();
+            }
+            sleep(Duration::from_millis(1)).await;
+            assert!(!reader.is_quiet());
+            // The watch that a question armed serves the wait too.
+            assert_eq!(reader.recv(&deadline).await.unwrap().is_some(), speaks);
+        }
+    });
+}
+
+#[test]
+fn buffers_grow_while_a_body_keeps_them_full_and_shrink_after() {
+    on_both(|| async {
+        let buffers = Buffers::new();
+        let deadline = Timers::start().deadline();
+        let (mut client, mut reader, mut writer) = pair(&buffers).await;
+        let body = 64 << 20;
+        let sender = std::thread::Builder::new().spawn(move || {
+            client.write_all(&vec![1; body]).unwrap();
+            client.read_exact(&mut [0]).unwrap();
+            for _ in 0..3 {
+                client.write_all(b"small").unwrap();
+                client.read_exact(&mut [0]).unwrap();
+            }
+        });
+        let (mut received, mut largest) = (0, 0);
+        while received < body {
+            let piece = reader.recv(&deadline).await.unwrap().unwrap();
+            received += piece.len();
+            largest = largest.max(piece.len());
+        }
+        assert!(largest > Buffers::SMALL, "{largest}");
+        let mut room = usize::MAX;
+        for _ in 0..3 {
+            let mut one = buffers.take(1);
+            one.append().push(1);
+            writer.send(one, &deadline).await.unwrap();
+            let piece = reader.recv(&deadline).await.unwrap().unwrap();
+            room = room.min(piece.len() + piece.room());
+        }
+        let mut one = buffers.take(1);
+        one.append().push(1);
+        writer.send(one, &deadline).await.unwrap();
+        assert_eq!(room, Buffers::SMALL);
+        sender.unwrap().join().unwrap();
+        // What is kept does not grow with what has passed.
+        assert!(buffers.free_bytes() <= 4 * Buffers::LARGE, "{}", buffers.free_bytes());
+    });
+}

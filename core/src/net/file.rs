@@ -280,13 +280,11 @@ async fn ask(work: Work) -> io::Result<Done> {
     })?;
     let done = poll_fn(|cx| {
         let mut slot = slot.borrow_mut();
-        match slot.done.take() {
-            Some(done) => Poll::Ready(done),
-            None => {
-                slot.waker = Some(cx.waker().clone());
-                Poll::Pending
-            }
+        if let Some(done) = slot.done.take() {
+            return Poll::Ready(done);
         }
+        slot.waker = Some(cx.waker().clone());
+        Poll::Pending
     });
     Ok(done.await)
 }

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::{Domain, SockAddr, SockRef, Socket as SystemSocket, Type};
 
+use super::deadline::turn;
 use super::socket::{Socket, Watch, is_epoll};
 use super::{Peer, Stream};
 
@@ -188,6 +189,9 @@ impl Acceptor {
                     Ok(None) => self.ready = false,
                     Err(error) => return Err(error),
                 }
+            }
+            if self.burst >= BURST {
+                turn().await;
             }
             // After a burst this is the turn that the other tasks get: a poll of a queue that is not empty is
             // complete at once, but only through the driver.

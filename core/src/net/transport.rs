@@ -7,7 +7,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -18,8 +18,9 @@ use rustix::buffer::spare_capacity;
 use rustix::net::RecvFlags;
 use socket2::SockRef;
 
+use super::deadline::ask_for_turn;
 use super::gather::{Gather, Lent};
-use super::socket::{Socket, Watch};
+use super::socket::{Socket, Watch, is_epoll};
 use super::{Buffer, Buffers, Deadline};
 
 /// Why a wait ended without bytes.
@@ -88,8 +89,15 @@ impl Stream {
             buffers: Rc::clone(buffers),
             state: Readiness::Unknown,
             step: 0,
+            row: 0,
         };
         (reader, Writer { socket: self.socket, spare: None, in_flight: false })
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 
@@ -115,13 +123,33 @@ pub struct Reader {
     state: Readiness,
     /// Index into [`STEPS`]: bodies that keep a buffer full get larger ones.
     step: usize,
+    /// Receives in a row without a wait.
+    row: u32,
 }
+
+/// Receives in a row before other connections get a turn.
+const ROW_MAX: u32 = 16;
 
 const STEPS: [usize; 3] = [Buffers::SMALL, Buffers::MEDIUM, Buffers::LARGE];
 
 impl Reader {
-    /// Ready when bytes, the end or an error can be taken.
+    /// Ready when bytes, the end or an error can be taken. A peer that always has more is made to wait for a turn
+    /// now and then, so that it does not keep others from theirs.
     pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.row >= ROW_MAX && is_epoll() {
+            self.row = 0;
+            ask_for_turn(cx.waker());
+            return Poll::Pending;
+        }
+        let readable = self.poll_watch(cx);
+        // The ring had its turn before a watch is complete; epoll only when there was a wait.
+        if readable.is_pending() || !is_epoll() {
+            self.row = 0;
+        }
+        readable
+    }
+
+    fn poll_watch(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self.state {
             Readiness::Ready | Readiness::Failed => return Poll::Ready(()),
             Readiness::Unknown | Readiness::Likely => {}
@@ -136,6 +164,7 @@ impl Reader {
     pub async fn recv(&mut self, deadline: &Deadline) -> Result<Option<Buffer>, NetError> {
         loop {
             if self.state != Readiness::Unknown
+                && self.row < ROW_MAX
                 && let Some(result) = self.take_now()
             {
                 return result;
@@ -172,7 +201,7 @@ impl Reader {
                 Ok(_) | Err(_) => self.state = Readiness::Ready,
             }
         }
-        self.poll_readable(&mut Context::from_waker(Waker::noop())).is_pending()
+        self.poll_watch(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
     /// How many bytes can be taken, one at most, while they stay where they are; 0 is the end. Only after
@@ -209,6 +238,7 @@ impl Reader {
         if received == 0 {
             return Some(Ok(None));
         }
+        self.row = self.row.saturating_add(1);
         if received == room {
             self.state = Readiness::Likely;
             self.step = (self.step + 1).min(STEPS.len() - 1);

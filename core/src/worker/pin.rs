@@ -113,10 +113,10 @@ fn quota(root: &Path) -> Option<usize> {
     let groups = std::fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
     let base = root.join("sys/fs/cgroup");
     let own = Groups::parse(&groups);
-    let unified = own.unified.and_then(|path| least(&base, path, |folder| v2(folder)));
+    let unified = own.unified.and_then(|path| least(&base, path, v2));
     let legacy = own.cpu.and_then(|path| {
         // Mounted under either name, and in a container often without the group's own path.
-        ["cpu", "cpu,cpuacct"].iter().find_map(|name| least(&base.join(name), path, |folder| v1(folder)))
+        ["cpu", "cpu,cpuacct"].iter().find_map(|name| least(&base.join(name), path, v1))
     });
     [unified, legacy].into_iter().flatten().min()
 }
