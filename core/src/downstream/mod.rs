@@ -70,6 +70,7 @@ pub(crate) fn spawn(
     let entry = Entry {
         deadline: local.timers.deadline(),
         idle: std::cell::Cell::new(true),
+        fresh: std::cell::Cell::new(true),
         listener: Rc::clone(listener),
     };
     let (reader, writer) = stream.split(&local.buffers);
@@ -130,10 +131,11 @@ async fn serve(local: &Rc<Local>, mut connection: Connection) {
 
 /// Waits for a byte; holds no buffer.
 async fn idle(local: &Local, connection: &mut Connection, until: Moment) -> Idle {
-    connection.stay.entry.idle.set(true);
-    connection.set_deadline(local, until);
     let entry = Rc::clone(&connection.stay.entry);
-    let closing = !local.ready.get() && connection.served > 0 || entry.listener.is_closing();
+    entry.idle.set(true);
+    entry.fresh.set(connection.served == 0);
+    connection.set_deadline(local, until);
+    let closing = connection.served > 0 && (!local.ready.get() || entry.listener.is_closing());
     let outcome = poll_fn(|cx| {
         if connection.reader.poll_readable(cx).is_ready() {
             return Poll::Ready(Idle::Readable);

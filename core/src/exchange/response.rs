@@ -148,7 +148,11 @@ impl Response<'_> {
             chain.on_response_head(self.state, self.head, self.facts);
         }
         // An answer that came before the whole request leaves the client's connection in the middle of a message.
-        let persist = self.may_persist && self.link.upload_done.get() && !self.link.client_left.get();
+        // A drain may have begun since the request came.
+        let persist = self.may_persist
+            && self.local.ready.get()
+            && self.link.upload_done.get()
+            && !self.link.client_left.get();
         let persistence = if persist { Persistence::KeepAlive } else { Persistence::Close };
         let mut out = self.local.buffers.take(crate::net::Buffers::SMALL);
         let (encoder, persistence) = h1::write_response(

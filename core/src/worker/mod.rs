@@ -35,6 +35,8 @@ pub(crate) use scratch::Scratch;
 
 /// How often the access log's batch is handed over and the `Date` looked at.
 const TICK: Duration = Duration::from_millis(100);
+/// A drain gives connections that were just accepted so long to send their first request.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
 /// After the drain's deadline, cut connections have so long to end as errors.
 const CUT_GRACE: Duration = Duration::from_millis(500);
 
@@ -187,7 +189,9 @@ impl Worker {
         });
         self.listen(sockets);
         // Idle connections of a listener that went are closed; those with an exchange finish it first.
-        self.local.registry.wake(|entry| entry.idle.get() && entry.listener.is_closing());
+        self.local
+            .registry
+            .wake(|entry| entry.idle.get() && !entry.fresh.get() && entry.listener.is_closing());
         self.local.counts.set(Count::Epoch, snapshot.epoch.0);
         let _ = self.reports.send(Report::Seated { worker: self.id, epoch: snapshot.epoch });
     }
@@ -199,10 +203,12 @@ impl Worker {
             seat.close();
         }
         let until = local.now().after(timeout);
+        let fresh_until = local.now().after(FIRST_REQUEST_GRACE);
         // Accept loops take what was queued; idle connections go as they come to rest.
         net::sleep(Duration::from_millis(250).min(timeout)).await;
         while local.registry.len() > 0 && local.now() < until {
-            local.registry.wake(|entry| entry.idle.get());
+            let strangers_too = local.now() >= fresh_until;
+            local.registry.wake(|entry| entry.idle.get() && (strangers_too || !entry.fresh.get()));
             net::sleep(Duration::from_millis(10)).await;
         }
         let cut = local.registry.len() as u64;

@@ -13,6 +13,8 @@ pub(crate) struct Entry {
     pub(crate) deadline: Deadline,
     /// Whether it is between requests: then it may be closed at any time.
     pub(crate) idle: Cell<bool>,
+    /// Whether not a byte has come yet: its first request may be on its way, and a close would be a reset to it.
+    pub(crate) fresh: Cell<bool>,
     /// Where it came in.
     pub(crate) listener: Rc<ListenerSeat>,
 }
