@@ -140,6 +140,8 @@ impl<'a> Exchange<'a> {
             Err(Step::Asterisk) => return self.answer_options().await.into(),
             Err(Step::RedirectHttps(port)) => return self.redirect_https(port).await.into(),
         };
+        // Judged as received: what is added for the upstream does not count. Told once the filters have run.
+        let over_limit = self.over_limit(route);
         if let Terminal::Proxy(_) = route.terminal {
             self.prepare_for_upstream();
         }
@@ -149,7 +151,7 @@ impl<'a> Exchange<'a> {
                 return self.reply(&reply).await.into();
             }
         }
-        if let Some(fault) = self.over_limit(route) {
+        if let Some(fault) = over_limit {
             return self.fail(fault).await.into();
         }
         self.record.stages.filters_us = self.record.micros(self.local.now());
