@@ -1,0 +1,28 @@
+//! Black-box tests: the built gateway, scripted origins and raw clients on loopback sockets. Each test reads as
+//! origin, gateway, client, assert. One binary for all topics, so that the support is built once;
+//! `cargo test --test blackbox strict::` runs a topic.
+
+#[cfg(test)]
+mod balance;
+#[cfg(test)]
+mod bodies;
+#[cfg(test)]
+mod forwarded;
+#[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod operator;
+#[cfg(test)]
+mod pool;
+#[cfg(test)]
+mod proxy;
+#[cfg(test)]
+mod routing;
+#[cfg(test)]
+mod static_files;
+#[cfg(test)]
+mod strict;
+#[cfg(test)]
+mod support;
