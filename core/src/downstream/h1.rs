@@ -15,7 +15,7 @@ use crate::net::NetError;
 use crate::worker::{Local, Scratch};
 
 /// A connection that rests longer than this gives its future and its memory back; a busy one allocates nothing.
-const REST: Duration = Duration::from_secs(1);
+const REST: Duration = Duration::from_millis(100);
 
 /// Serves exchanges until the connection ends or rests. Also says when the last one ended.
 pub(super) async fn busy(local: &Rc<Local>, connection: &mut Connection) -> (After, Moment) {

@@ -151,8 +151,9 @@ impl Exchange<'_> {
         }
         let mut upload =
             Upload { local: self.local, route: attempt.route, link, framing, reader, input, deadline };
-        let upload = pin!(upload.run(&mut up.writer, &up.deadline));
-        drive(response, upload).await
+        // Boxed: it would make the future of every exchange half as large again, and most have no such body.
+        let mut upload = Box::pin(upload.run(&mut up.writer, &up.deadline));
+        drive(response, upload.as_mut()).await
     }
 
     /// The request's head, with its body behind it when that is at hand.

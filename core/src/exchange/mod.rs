@@ -85,7 +85,7 @@ pub(crate) async fn run(
             // A tunnel may live for days: it must not keep an old plan alive.
             let names = record.names(&plan).own();
             drop(plan);
-            tunnel::run(local, connection, *checkout, &mut record).await;
+            Box::pin(tunnel::run(local, connection, *checkout, &mut record)).await;
             record.finish(local, connection, scratch, &names.lend());
             After::Close
         }
