@@ -327,13 +327,15 @@ fn matching(routes: &Routes, want: &Lookup<'_>) -> Vec<(u32, order::Key)> {
 
 #[test]
 fn conflicts_are_just_what_requests_meet() {
-    let mut numbers = Numbers(0xC0FFEE);
+    let mut numbers = Numbers(0x00C0_FFEE);
     let (mut ties, mut dead) = (0, 0);
     for _ in 0..100 {
         let (segments, hosts) = (["a", "b", "{p}"], ["*", "*", "a.com", "*.a.com", "a.com,*.com"]);
         let texts: Vec<_> = (0..40).map(|_| any_rule(&mut numbers, &segments, &hosts)).collect();
         let mut rules: Vec<_> = texts.iter().map(|text| rule(text)).collect();
-        rules.iter_mut().for_each(|rule| tidy(rule, 2));
+        for rule in &mut rules {
+            tidy(rule, 2);
+        }
         let list: Vec<_> = texts.iter().map(|text| named(text)).collect();
         let places = order::places(&rules);
         let conflicts = conflict::find(&rules, &list, &places);

@@ -1,4 +1,5 @@
-//! Who the client is, and what the upstream is told about it: `X-Forwarded-*`, `X-Real-IP`, `X-Request-ID`, `Via`, `Forwarded`.
+//! Who the client is, and what the upstream is told about it: `X-Forwarded-*`, `X-Real-IP`, `X-Request-ID`, `Via`,
+//! `Forwarded`.
 //!
 //! What a peer says about others is believed only when the peer is a trusted proxy; otherwise it is replaced.
 
@@ -17,7 +18,8 @@ pub(crate) const VIA_HOPS_MAX: usize = 8;
 /// A longer `X-Request-ID` of a trusted peer is replaced.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
-/// The client's address: the peer's, or, behind trusted proxies, the last address of `X-Forwarded-For` that is not a trusted proxy's.
+/// The client's address: the peer's, or, behind trusted proxies, the last address of `X-Forwarded-For` that is not a
+/// trusted proxy's.
 pub(crate) fn client_ip(fields: &Fields, peer: IpAddr, trusted: bool, server: &Server) -> IpAddr {
     if !trusted || !fields.has(Known::XForwardedFor) {
         return peer;

@@ -96,7 +96,8 @@ async fn read_head(connection: &mut Connection, limits: &Limits, scratch: &mut S
     }
 }
 
-/// Reads the PROXY header that the listener demands. `None`: it is missing, malformed, late, or from somebody untrusted.
+/// Reads the PROXY header that the listener demands. `None`: it is missing, malformed, late, or from somebody
+/// untrusted.
 pub(super) async fn proxy_header(local: &Local, connection: &mut Connection, limits: &Limits) -> Option<()> {
     if !connection.trusted {
         return None;

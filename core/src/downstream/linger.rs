@@ -1,5 +1,6 @@
-//! Closing a connection whose client may still be sending: a close with unread bytes would make the kernel reset the connection, and the
-//! reset can overtake the answer. So the sending side ends first, and what comes is read and forgotten for a while.
+//! Closing a connection whose client may still be sending: a close with unread bytes would make the kernel reset the
+//! connection, and the reset can overtake the answer. So the sending side ends first, and what comes is read and
+//! forgotten for a while.
 
 use std::rc::Rc;
 use std::time::Duration;

@@ -23,8 +23,8 @@ pub(super) struct Own {
 }
 
 impl Exchange<'_> {
-    /// Sends `scratch.response` (status and fields are set) with a body that is at hand, after the response filters. An unwanted request
-    /// body is read to its end when that is cheap; otherwise the connection closes.
+    /// Sends `scratch.response` (status and fields are set) with a body that is at hand, after the response filters.
+    /// An unwanted request body is read to its end when that is cheap; otherwise the connection closes.
     pub(super) async fn send_answer(&mut self, body: &[u8], persistence: Persistence) -> After {
         let mut own = self.encode_own(body.len() as u64, persistence);
         if !own.bodiless {

@@ -198,8 +198,9 @@ fn expects_length(method: Method) -> bool {
     matches!(method, Method::Post | Method::Put | Method::Patch)
 }
 
-/// Polls both directions until the response is done. The request's way may end earlier, or be cut by the response's end; a fault of the
-/// client's on it ends the exchange, a fault of the upstream's does not: its answer may already be under way.
+/// Polls both directions until the response is done. The request's way may end earlier, or be cut by the response's
+/// end; a fault of the client's on it ends the exchange, a fault of the upstream's does not: its answer may already
+/// be under way.
 async fn drive(
     mut response: Pin<&mut impl Future<Output = Result<Outcome, Fault>>>,
     mut request: Pin<&mut impl Future<Output = Result<(), Fault>>>,
@@ -278,8 +279,8 @@ fn upload_fault(local: &Local, error: &RelayError) -> Fault {
     }
 }
 
-/// Watches the client while its answer is awaited, so that one that leaves stops the upstream's work, and the drain's deadline is heard.
-/// Takes no bytes: what a client sends ahead stays in the kernel until its turn.
+/// Watches the client while its answer is awaited, so that one that leaves stops the upstream's work, and the drain's
+/// deadline is heard. Takes no bytes: what a client sends ahead stays in the kernel until its turn.
 async fn watch_client(
     local: &Local,
     reader: &mut Reader,

@@ -8,7 +8,8 @@ use crate::downstream::Connection;
 use crate::worker::Local;
 use ringway_config::snapshot::Limits;
 
-/// A rest of at most so many bytes is read and forgotten to keep the connection; behind a larger one the connection is closed.
+/// A rest of at most so many bytes is read and forgotten to keep the connection; behind a larger one the connection
+/// is closed.
 const DISCARD_BYTES_MAX: u64 = 64 * 1024;
 
 /// Where a request's body stands.
@@ -43,7 +44,8 @@ pub(super) enum Rest {
 }
 
 impl Exchange<'_> {
-    /// The whole body, when all of it has been received with the head and its length was stated: then it can be sent again.
+    /// The whole body, when all of it has been received with the head and its length was stated: then it can be sent
+    /// again.
     pub(super) fn ready_body(&self) -> Option<usize> {
         match self.body {
             RequestBody::Done => Some(0),

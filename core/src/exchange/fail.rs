@@ -148,7 +148,8 @@ mod tests {
         let cases = [
             (
                 ErrorFormat::Json,
-                "{\"error\":{\"code\":\"route.not_found\",\"message\":\"Not \\\"found\\\"\",\"request_id\":\"a\\\\b\"}}\n",
+                "{\"error\":{\"code\":\"route.not_found\",\"message\":\"Not \\\"found\\\"\",\
+                 \"request_id\":\"a\\\\b\"}}\n",
             ),
             (ErrorFormat::Text, "404 route.not_found: Not \"found\"\n"),
             (

@@ -1,5 +1,5 @@
-//! A body on its way from one connection to another: bytes in, framing taken off, framing put on, bytes out, never further ahead than one
-//! buffer. Whoever waits to write does not read.
+//! A body on its way from one connection to another: bytes in, framing taken off, framing put on, bytes out, never
+//! further ahead than one buffer. Whoever waits to write does not read.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -17,8 +17,8 @@ const COPY_BYTES_MAX: usize = 4 * 1024;
 /// `min_rate` is asked for from then on.
 const RATE_GRACE: Duration = Duration::from_secs(10);
 
-/// A client that has ended its sending side gets so long for each piece of its answer: some only say that their request is whole, most
-/// have left.
+/// A client that has ended its sending side gets so long for each piece of its answer: some only say that their
+/// request is whole, most have left.
 pub(super) const HALF_CLOSED_TIME: Duration = Duration::from_secs(1);
 
 /// Why a body did not get through.

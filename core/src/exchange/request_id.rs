@@ -26,7 +26,8 @@ impl RequestIds {
     }
 }
 
-/// A bijection of the 64-bit numbers (splitmix64's finaliser), so that neighbours do not look alike and none is given twice.
+/// A bijection of the 64-bit numbers (splitmix64's finaliser), so that neighbours do not look alike and none is given
+/// twice.
 fn scatter(n: u64) -> u64 {
     let a = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let b = (a ^ (a >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -1,5 +1,5 @@
-//! A tunnel: after a 101, bytes go both ways as they come, under back-pressure, until both sides have ended or nothing moves for
-//! `tunnel_timeout`.
+//! A tunnel: after a 101, bytes go both ways as they come, under back-pressure, until both sides have ended or
+//! nothing moves for `tunnel_timeout`.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};

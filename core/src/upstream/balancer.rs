@@ -1,5 +1,6 @@
-//! Smooth weighted round-robin: each pick adds every candidate's weight to its standing, the highest standing goes, and pays the sum.
-//! Over any span the shares are exact and spread out (5, 1, 1 gives a a b a c a a, never five in a row).
+//! Smooth weighted round-robin: each pick adds every candidate's weight to its standing, the highest standing goes,
+//! and pays the sum. Over any span the shares are exact and spread out (5, 1, 1 gives a a b a c a a, never five in a
+//! row).
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -59,7 +60,9 @@ mod tests {
 
     fn picks(seats: &[Rc<Seat>], n: usize) -> String {
         (0..n)
-            .map(|_| pick(seats, |_| true).map_or("-".to_owned(), |seat| seat.member.endpoint.to_string()))
+            .map(|_| {
+                pick(seats, |_| true).map_or_else(|| "-".to_owned(), |seat| seat.member.endpoint.to_string())
+            })
             .collect()
     }
 

@@ -68,7 +68,8 @@ impl Upstream {
         self.snapshot.upstreams.get(self.id.0 as usize)
     }
 
-    /// Whose turn it is among the healthy members that were not tried yet (then among all healthy ones). `None`: none is healthy.
+    /// Whose turn it is among the healthy members that were not tried yet (then among all healthy ones). `None`: none
+    /// is healthy.
     pub(crate) fn pick(&self, tried: &[Rc<Seat>]) -> Option<Rc<Seat>> {
         let seats = self.seats.borrow();
         let fresh = balancer::pick(&seats, |seat| {

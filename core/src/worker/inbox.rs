@@ -30,7 +30,8 @@ pub type Directory = Arc<[Arc<[Member]>]>;
 /// Control to worker.
 #[derive(Debug)]
 pub enum Command {
-    /// Seat this snapshot. Listeners that go on keep their sockets; new ones come along; those not in the snapshot are drained and closed.
+    /// Seat this snapshot. Listeners that go on keep their sockets; new ones come along; those not in the snapshot
+    /// are drained and closed.
     Seat {
         /// What to seat.
         snapshot: Arc<Snapshot>,

@@ -19,7 +19,8 @@ use crate::shard::Count;
 /// The first wait after an error of accept; doubles up to [`BACKOFF_MAX`].
 const BACKOFF_MIN: Duration = Duration::from_millis(10);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
-/// A closing listener is closed once no connection has come for so long. Handshakes that were under way are done by then.
+/// A closing listener is closed once no connection has come for so long. Handshakes that were under way are done by
+/// then.
 const QUIET: Duration = Duration::from_millis(200);
 
 enum Accepted {

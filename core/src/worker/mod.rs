@@ -131,7 +131,7 @@ impl Worker {
         while let Some(command) = inbox.recv().await {
             match command {
                 Command::Seat { snapshot, directory, listeners } => {
-                    self.reseat(&snapshot, &directory, listeners)
+                    self.reseat(&snapshot, &directory, listeners);
                 }
                 Command::Directory { epoch, directory } => {
                     let plan = self.local.plan();

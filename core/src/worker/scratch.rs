@@ -1,4 +1,5 @@
-//! What one exchange needs in memory, recycled: idle connections hold none of it, and exchanges in the steady state allocate nothing.
+//! What one exchange needs in memory, recycled: idle connections hold none of it, and exchanges in the steady state
+//! allocate nothing.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -197,7 +197,8 @@ fn health_lives_through_a_reload() {
     let well = Origin::saying("well");
     let text = |number: usize| {
         numbered(&well, number).replace("endpoints = [", &format!("endpoints = [\"{}\", ", ill.address()))
-            + "\n[upstreams.origin.health]\npath = \"/health\"\nexpect = 200\ninterval = \"200ms\"\ntimeout = \"200ms\"\n\
+            + "\n[upstreams.origin.health]\npath = \"/health\"\nexpect = 200\n\
+               interval = \"200ms\"\ntimeout = \"200ms\"\n\
                unhealthy_after = 3\nhealthy_after = 2\n"
     };
     let gateway = Gateway::start(&text(1));

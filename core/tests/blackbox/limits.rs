@@ -234,7 +234,7 @@ fn body_time_of_an_upload() {
 fn body_time_of_a_download_that_nobody_reads() {
     let origin = Origin::start(|visit| {
         visit.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
-        while visit.try_send([0; 65536]).is_ok() {}
+        while visit.try_send(vec![0; 65536]).is_ok() {}
         visit.close();
     });
     let gateway = limited(&origin, "body_timeout = \"300ms\"");

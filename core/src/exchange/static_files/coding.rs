@@ -66,7 +66,7 @@ fn weight(parameter: &str) -> Option<u16> {
     if !name.trim().eq_ignore_ascii_case("q") {
         return None;
     }
-    let (whole, fraction) = value.trim().split_once('.').unwrap_or((value.trim(), ""));
+    let (whole, fraction) = value.trim().split_once('.').unwrap_or_else(|| (value.trim(), ""));
     let digits = fraction.len() <= 3 && fraction.bytes().all(|byte| byte.is_ascii_digit());
     let thousandths = fraction.bytes().chain(std::iter::repeat(b'0')).take(3);
     let thousandths = thousandths.fold(0, |sum, byte| sum * 10 + u16::from(byte.wrapping_sub(b'0')));

@@ -51,8 +51,11 @@ async fn ask(files: &StaticFiles, method: &str, path: &str, lines: &str) -> Stri
         Ok(answer) => answer,
         Err(fault) => return format!("{fault:?}"),
     };
-    let note =
-        response.fields.value("Location").or(response.fields.value("Content-Encoding")).unwrap_or(b"-");
+    let note = response
+        .fields
+        .value("Location")
+        .or_else(|| response.fields.value("Content-Encoding"))
+        .unwrap_or(b"-");
     let len = match answer {
         Answer::Content { len, .. } => len,
         Answer::Bare => 0,
