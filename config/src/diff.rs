@@ -211,10 +211,9 @@ fn route(((a, a_rule), a_ends): Seen<'_>, ((b, b_rule), b_ends): Seen<'_>, chang
     changed.key("retry", &a.retry, &b.retry);
     changed.key("rewrite", &debug(&a.rewrite), &debug(&b.rewrite));
     changed.plain("preserve_host", a.preserve_host, b.preserve_host);
-    let filters = |route: &Route| -> Vec<(String, String)> {
-        route.filters.iter().map(|filter| (filter.name.clone(), filter.describe())).collect()
-    };
-    changed.key("filters", &filters(a), &filters(b));
+    let is_same =
+        a.filters.len() == b.filters.len() && a.filters.iter().zip(&b.filters).all(|(a, b)| a.is_same_as(b));
+    changed.key("filters", &true, &is_same);
     changed.key("errors", &a.errors, &b.errors);
     changed.plain("access_log", a.access_log, b.access_log);
     changed.plain("reason_header", a.reason_header, b.reason_header);

@@ -232,6 +232,12 @@ fn read_filter<'a>(name: &'a str, value: &Value<'a>) -> Option<Filter<'a>> {
     let mut entries = table.named().into_iter();
     match (entries.next(), entries.next()) {
         (Some((kind, config)), None) => {
+            if config.is_table() {
+                let directions = config.table("filters.NAME.headers")?.named();
+                for (_, direction) in directions {
+                    direction.warn_of_secrets();
+                }
+            }
             if value.sink.recording {
                 let lines = [(quote_key(kind), sink::show(config.raw()))];
                 value.sink.section(&section_name("filters", name), &lines);

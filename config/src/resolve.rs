@@ -161,10 +161,10 @@ impl<'a> References<'a> {
             }
         }
         if let Some(headers) = &typed.headers {
-            match registry::parse(format!("route:{}", typed.name), "headers", headers) {
+            match registry::parse(format!("route:{}", typed.name), "headers", &headers.value) {
                 Ok(config) => {
-                    self.check_params(typed, &config, headers.span().start);
-                    filters.push(Arc::new(config));
+                    self.check_params(typed, &config, headers.value.span().start);
+                    filters.push(Arc::new(described(config, headers.shown.clone())));
                 }
                 Err(errors) => {
                     for error in errors {
@@ -243,7 +243,7 @@ fn parse_filter(sink: &Sink<'_>, filter: &file::Filter<'_>) -> Option<Arc<Filter
     // Every kind so far has `$variables` in its values.
     let value = filter.config.spanned(file::escape_variables);
     match registry::parse(filter.name, filter.kind, &value) {
-        Ok(config) => Some(Arc::new(config)),
+        Ok(config) => Some(Arc::new(described(config, filter.config.shown_instead()))),
         Err(errors) => {
             for error in errors {
                 // What concerns the whole value, such as an unknown kind, is shown at its key.
@@ -255,6 +255,13 @@ fn parse_filter(sink: &Sink<'_>, filter: &file::Filter<'_>) -> Option<Arc<Filter
             }
             None
         }
+    }
+}
+
+fn described(config: FilterConfig, shown: Option<String>) -> FilterConfig {
+    match shown {
+        Some(shown) => config.described_as(shown),
+        None => config,
     }
 }
 

@@ -121,8 +121,8 @@ mod tests {
                 "{ needed = 1, count = 'a', name = [], inner = { a = 1, b = 'x' } }",
                 &[
                     ("'a'", "count", "invalid type"),
-                    ("'x'", "inner.b", "invalid type"),
                     ("name", "name", "`names`?"),
+                    ("'x'", "inner.b", "invalid type"),
                 ],
             ),
             ("{ needed = 1, names = ['a', 3] }", &[("3", "names", "invalid type")]),

@@ -44,13 +44,19 @@ impl FilterConfig {
         format!("{} = {}", self.kind(), self.text)
     }
 
+    /// The same with another description, in which references stand in place of what they stand for.
+    #[must_use]
+    pub fn described_as(self, text: String) -> Self {
+        Self { text, ..self }
+    }
+
     /// The route parameters that the filter names, for the check that each route that uses it has them.
     pub fn params(&self) -> Vec<&str> {
         self.settings.params()
     }
 
     /// Whether a seat made from `other` may be kept for this.
-    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+    pub fn is_same_as(&self, other: &Self) -> bool {
         self.name == other.name && self.settings == other.settings
     }
 }

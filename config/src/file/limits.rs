@@ -58,6 +58,7 @@ pub(crate) fn read(table: &mut Table<'_>) -> Limits {
     show_defaults(table, &limits);
     read_head(table, &outer, &mut limits);
     read_body(table, "body", &outer, &mut limits);
+    read_relay(table, &outer, &mut limits);
     read_connection(table, &outer, &mut limits);
     limits
 }
@@ -67,6 +68,7 @@ pub(crate) fn narrow_for_listener(table: &mut Table<'_>, outer: &Limits) -> Limi
     let mut limits = outer.clone();
     read_head(table, outer, &mut limits);
     read_body(table, "body", outer, &mut limits);
+    read_relay(table, outer, &mut limits);
     read_connection(table, outer, &mut limits);
     limits
 }
@@ -77,6 +79,12 @@ pub(crate) fn narrow_for_route(table: &mut Table<'_>, outer: &Limits) -> Limits 
     read_head(table, outer, &mut limits);
     read_body(table, "max_body", outer, &mut limits);
     limits
+}
+
+/// Reads what a route with an upstream narrows too.
+pub(crate) fn narrow_for_upstream(table: &mut Table<'_>, limits: &mut Limits) {
+    let outer = limits.clone();
+    read_relay(table, &outer, limits);
 }
 
 fn read_head(table: &mut Table<'_>, outer: &Limits, limits: &mut Limits) {
@@ -103,6 +111,10 @@ fn read_body(table: &mut Table<'_>, key: &'static str, outer: &Limits, limits: &
     {
         limits.body_timeout = time;
     }
+}
+
+/// What only holds while bytes go on to an upstream.
+fn read_relay(table: &mut Table<'_>, outer: &Limits, limits: &mut Limits) {
     let time =
         table.take("tunnel_timeout").and_then(|value| value.duration(TIMEOUT_MIN..=outer.tunnel_timeout));
     if let Some(time) = time {

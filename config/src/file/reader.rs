@@ -9,7 +9,7 @@ use ringway_filters::nearest;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::sink::{Sink, quote, quote_key, show, show_inline};
+use super::sink::{Sink, holds_secret, quote, quote_key, show, show_inline};
 use super::values;
 use crate::load::Secrets;
 
@@ -256,6 +256,32 @@ impl<'a> Value<'a> {
         let mut copy = self.item.clone();
         self.look_up_all(&mut copy, write);
         copy
+    }
+
+    /// The value as it may be shown, if what it is read as may not.
+    pub(crate) fn shown_instead(&self) -> Option<String> {
+        fn hides(value: &DeValue<'_>) -> bool {
+            match value {
+                DeValue::String(text) => is_reference(text),
+                DeValue::Array(items) => items.iter().any(|item| hides(item.get_ref())),
+                DeValue::Table(entries) => entries.iter().any(|(key, value)| {
+                    holds_secret(key.get_ref(), value.get_ref()) || hides(value.get_ref())
+                }),
+                DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => false,
+            }
+        }
+        hides(self.raw()).then(|| show(self.raw()))
+    }
+
+    /// Warns of secrets that are written in the file itself.
+    pub(crate) fn warn_of_secrets(&self) {
+        let entries = self.raw().as_table().into_iter().flatten();
+        for (key, value) in entries.filter_map(|(_, below)| below.get_ref().as_table()).flatten() {
+            if holds_secret(key.get_ref(), value.get_ref()) {
+                let message = "this looks like a secret; write `env:NAME` or `file:PATH` instead";
+                self.sink.warn(key.span().start, message);
+            }
+        }
     }
 
     fn look_up_all(&self, value: &mut Spanned<DeValue<'a>>, write: fn(String) -> String) {

@@ -8,7 +8,7 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::limits;
 use super::reader::{Table, Text, Value};
-use super::sink::quote;
+use super::sink::{quote, show, show_inline};
 use crate::routes::{FieldRule, HostRule, MethodRule, PathRule, QueryRule, RouteRule};
 use crate::snapshot::{ErrorFormat, Limits, Respond, Retry};
 
@@ -37,10 +37,18 @@ pub(crate) struct Route<'a> {
     pub(crate) rewrite: Rewrite<'a>,
     pub(crate) preserve_host: bool,
     /// `request` and `response`, in the form of a `headers` filter.
-    pub(crate) headers: Option<Spanned<DeValue<'a>>>,
+    pub(crate) headers: Option<Headers<'a>>,
     pub(crate) errors: ErrorFormat,
     pub(crate) access_log: bool,
     pub(crate) reason_header: bool,
+}
+
+/// `request` and `response`.
+pub(crate) struct Headers<'a> {
+    /// The table that a `headers` filter reads.
+    pub(crate) value: Spanned<DeValue<'a>>,
+    /// What may be shown of it, where that is not the same.
+    pub(crate) shown: Option<String>,
 }
 
 /// What answers.
@@ -329,10 +337,12 @@ fn read_upstream_side<'a>(table: &mut Table<'a>, route: &mut Route<'a>) {
         route.rewrite = rewrite;
     }
     route.preserve_host = table.flag("preserve_host", true);
+    limits::narrow_for_upstream(table, &mut route.limits);
 }
 
 fn refuse_upstream_side(table: &mut Table<'_>) {
-    for key in ["timeout", "retry", "strip_prefix", "rewrite", "preserve_host"] {
+    let keys = ["timeout", "retry", "strip_prefix", "rewrite", "preserve_host", "tunnel_timeout", "min_rate"];
+    for key in keys {
         if let Some(value) = table.take(key) {
             let message = format!("`{key}` is about the upstream, and this route has none; remove it");
             value.sink.error(value.key_at, message);
@@ -380,16 +390,25 @@ fn read_rewrite<'a>(table: &mut Table<'a>) -> Option<Rewrite<'a>> {
 }
 
 /// `request` and `response`, as the table of a `headers` filter. Their spans stay those of the file.
-fn read_headers<'a>(table: &mut Table<'a>) -> Option<Spanned<DeValue<'a>>> {
+fn read_headers<'a>(table: &mut Table<'a>) -> Option<Headers<'a>> {
     let mut both = DeTable::new();
     let mut span = 0..0;
+    let mut found = Vec::new();
     for key in ["request", "response"] {
         let Some(value) = table.take(key) else { continue };
         span = value.at..value.at;
+        value.warn_of_secrets();
+        found.push((key, value));
         both.insert(
             Spanned::new(value.key_at..value.key_at, DeString::Borrowed(key)),
             value.spanned(super::escape_variables),
         );
     }
-    (!both.is_empty()).then(|| Spanned::new(span, DeValue::Table(both)))
+    let hides = found.iter().any(|(_, value)| value.shown_instead().is_some());
+    let shown = hides.then(|| {
+        let entries: Vec<(String, String)> =
+            found.iter().map(|(key, value)| ((*key).to_owned(), show(value.raw()))).collect();
+        show_inline(&entries)
+    });
+    (!both.is_empty()).then(|| Headers { value: Spanned::new(span, DeValue::Table(both)), shown })
 }

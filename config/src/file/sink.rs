@@ -235,13 +235,36 @@ pub(crate) fn show(value: &DeValue<'_>) -> String {
         DeValue::Table(entries) => {
             let mut entries: Vec<_> = entries.iter().collect();
             entries.sort_by_key(|(key, _)| key.span().start);
-            let entries: Vec<(String, String)> = entries
-                .into_iter()
-                .map(|(key, value)| (quote_key(key.get_ref()), show(value.get_ref())))
-                .collect();
+            let entries: Vec<(String, String)> =
+                entries.into_iter().map(|(key, value)| show_entry(key.get_ref(), value.get_ref())).collect();
             show_inline(&entries)
         }
     }
+}
+
+fn show_entry(key: &str, value: &DeValue<'_>) -> (String, String) {
+    (quote_key(key), if holds_secret(key, value) { quote(REDACTED) } else { show(value) })
+}
+
+/// What stands in place of a secret.
+pub(crate) const REDACTED: &str = "redacted";
+/// Header names whose values are secrets.
+const SECRET: [&str; 8] = [
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "set-cookie",
+    "x-api-key",
+    "api-key",
+    "x-auth-token",
+    "x-access-token",
+];
+
+/// Whether a header's value is a secret that is written in the file itself.
+pub(crate) fn holds_secret(key: &str, value: &DeValue<'_>) -> bool {
+    let is_literal =
+        |text: &str| text != REDACTED && !["env:", "file:", "$"].iter().any(|start| text.starts_with(start));
+    value.as_str().is_some_and(is_literal) && SECRET.iter().any(|name| key.eq_ignore_ascii_case(name))
 }
 
 /// An inline table of keys and values that are written already.

@@ -109,7 +109,9 @@ fn references_are_looked_up_in_any_string() {
     let upstream = &loaded.snapshot.upstreams[0];
     assert_eq!(&*upstream.endpoints[0].text, "10.0.0.1:80");
     assert_eq!(loaded.snapshot.routes.all()[0].timeout, std::time::Duration::from_secs(5));
-    assert!(format!("{:?}", loaded.snapshot.routes.all()[0].filters).contains("s3cret"));
+    let filter = &loaded.snapshot.routes.all()[0].filters[0];
+    assert!(format!("{filter:?}").contains("s3cret"));
+    assert_eq!(filter.describe(), "headers = { request = { set = { Authorization = \"env:TOKEN\" } } }");
     // The effective text has the references, and not what they stand for.
     let shown = effective(&loaded.snapshot);
     assert!(
@@ -163,4 +165,55 @@ fn the_difference_shows_no_secret() {
     let old = load(&around("request = { set = { Authorization = \"old-s3cret\" } }", "")).unwrap().snapshot;
     let new = load(&around("request = { set = { Authorization = \"env:TOKEN\" } }", "")).unwrap().snapshot;
     assert_eq!(diff(&old, &new), ["changed routes.app: filters"]);
+}
+
+#[test]
+fn a_secret_in_the_file_itself_is_redacted_and_warned_of() {
+    let text = around(
+        "request = { set = { authorization = \"Basic s3cret\", X-Api-Key = \"env:TOKEN\" } }\nuse = [\"f\"]",
+        "[filters.f.headers]\nresponse = { add = { Set-Cookie = \"s3cret\", X-Plain = \"plain\" } }",
+    );
+    let loaded = load(&text).unwrap();
+    assert_eq!(loaded.warnings.len(), 2, "{:?}", loaded.warnings);
+    let expected = "t.toml:6:22: filters.f.headers.response.add.Set-Cookie: this looks";
+    assert!(loaded.warnings[0].starts_with(expected), "{:?}", loaded.warnings);
+    let shown = effective(&loaded.snapshot);
+    assert!(
+        !shown.contains("s3cret") && shown.contains("\"redacted\"") && shown.contains("plain"),
+        "{shown}"
+    );
+    let again = load(&shown).unwrap();
+    assert_eq!(effective(&again.snapshot), shown);
+}
+
+#[test]
+fn no_text_makes_reading_panic() {
+    // A small generator with a fixed seed: each run tries the same texts.
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % u64::try_from(below).unwrap()).unwrap()
+    };
+    let pieces =
+        ["\"", "{", "}", "[", "]", "=", "\n", "1", "-1", "true", "é", "env:", "$", "\0", ".", "[[x]]", "'''"];
+    for _ in 0..1_500 {
+        let mut text = EXAMPLES[1 + random(3)].1.to_owned();
+        for _ in 0..=random(4) {
+            let mut at = random(text.len());
+            while !text.is_char_boundary(at) {
+                at -= 1;
+            }
+            let mut end = (at + random(20)).min(text.len());
+            while !text.is_char_boundary(end) {
+                end -= 1;
+            }
+            text.replace_range(at..end.max(at), pieces[random(pieces.len())]);
+        }
+        if let Err(errors) = load(&text) {
+            let is_sorted = errors.0.is_sorted_by_key(|error| (error.line, error.column));
+            assert!(!errors.0.is_empty() && is_sorted, "{errors}\n{text}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Names of one kind: which there are, and which are used.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 
 use crate::file::reader::Text;
@@ -17,6 +17,8 @@ pub(super) struct Index<'a> {
     numbers: HashMap<&'a str, usize>,
     /// By number: where it stands, and whether something refers to it.
     places: Vec<(usize, Cell<bool>)>,
+    /// The first names, for messages: sorted once, since there may be as many errors as names.
+    listed: OnceCell<String>,
 }
 
 impl<'a> Index<'a> {
@@ -28,7 +30,7 @@ impl<'a> Index<'a> {
             numbers.insert(name, places.len());
             places.push((at, Cell::new(false)));
         }
-        Self { kind, numbers, places }
+        Self { kind, numbers, places, listed: OnceCell::new() }
     }
 
     /// The number of a name that a key refers to, or an error.
@@ -49,7 +51,7 @@ impl<'a> Index<'a> {
         let fix = match near {
             Some(near) => format!("did you mean `{near}`?"),
             None if self.numbers.is_empty() => format!("add `[{kind}s.{}]`", quote_key(typed)),
-            None => format!("known: {}", self.listed()),
+            None => format!("known: {}", self.listed.get_or_init(|| self.list())),
         };
         sink.error(name.at, format!("there is no {kind} `{typed}`; {fix}"));
         None
@@ -64,7 +66,7 @@ impl<'a> Index<'a> {
         }
     }
 
-    fn listed(&self) -> String {
+    fn list(&self) -> String {
         let mut names: Vec<&str> = self.numbers.keys().copied().collect();
         names.sort_unstable();
         let more = if names.len() > LISTED_MAX { ", ..." } else { "" };
