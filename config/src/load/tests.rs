@@ -217,3 +217,22 @@ fn no_text_makes_reading_panic() {
         }
     }
 }
+
+#[test]
+fn what_is_legal_but_hardly_meant_draws_a_warning() {
+    let text = around(
+        "",
+        "[upstreams.spare]\nendpoints = [\"127.0.0.1:1\"]\n[filters.spare.headers]\nrequest = { remove = [\"X\"] }",
+    ) + "[routes.files]\nmatch = { path = \"/f\" }\nstatic = { root = \"nowhere\" }\n[admin]\nbind = \"0.0.0.0:8001\"\n";
+    let warnings = load(&text).unwrap().warnings;
+    let expected = [
+        "t.toml:5:12: upstreams.spare: no route uses this upstream; ",
+        "t.toml:7:10: filters.spare: no route uses this filter; ",
+        "t.toml:15:19: routes.files.static.root: there is no such folder now, ",
+        "t.toml:17:8: admin.bind: the admin API at 0.0.0.0:8001 can be reached from other machines; ",
+    ];
+    assert_eq!(warnings.len(), expected.len(), "{warnings:?}");
+    for (warning, expected) in warnings.iter().zip(expected) {
+        assert!(warning.starts_with(expected), "{warning}");
+    }
+}
