@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use crate::support::{
     Client, Gateway, Origin, eventually, fresh_dir, get, listens, now, ok, own_address, proxying, thread,
 };
@@ -140,7 +142,7 @@ fn a_file_that_is_gone_changes_nothing() {
     let origin = Origin::saying("x");
     let gateway = Gateway::start(&numbered(&origin, 1));
     std::fs::remove_file(gateway.dir().join("ringway.toml")).unwrap();
-    gateway.signal(libc::SIGHUP);
+    gateway.signal(Signal::HUP);
     gateway.line_with(&["ringway.toml", "No such file"]);
     assert_eq!(gateway.client().get("/epoch").text(), "1");
 }
@@ -235,7 +237,7 @@ fn a_drain_finishes_what_is_under_way() {
     let mut client = gateway.client();
     client.send(get("/"));
     eventually("the request is under way", || origin.requests() == 1);
-    gateway.signal(libc::SIGTERM);
+    gateway.signal(Signal::TERM);
     eventually("no new connections are taken", || !listens(gateway.at(8080)));
     assert!(gateway.ended().is_none());
     go.store(true, Ordering::SeqCst);
@@ -253,7 +255,7 @@ fn a_drain_lets_idle_clients_go_and_ends_cleanly() {
     for client in &mut clients {
         assert_eq!(client.get("/").status, 200);
     }
-    gateway.signal(libc::SIGTERM);
+    gateway.signal(Signal::TERM);
     assert!(gateway.wait().success());
     assert_eq!(origin.requests(), 20);
     for client in &mut clients {
@@ -272,7 +274,7 @@ fn a_drain_has_a_deadline() {
     download.send(get("/download"));
     download.until(b"hello");
     let began = now();
-    gateway.signal(libc::SIGTERM);
+    gateway.signal(Signal::TERM);
     let status = gateway.wait();
     let took = now() - began;
     assert!(status.success(), "{status}");
@@ -304,7 +306,7 @@ fn a_connect_flood_sees_no_reset_when_the_gateway_drains() {
     };
     let threads: Vec<_> = (0..8).map(flood).collect();
     eventually("the flood runs", || answered.load(Ordering::SeqCst) > 500);
-    gateway.signal(libc::SIGTERM);
+    gateway.signal(Signal::TERM);
     assert!(gateway.wait().success());
     for thread in threads {
         assert_eq!(thread.join().unwrap(), Ok(()));
@@ -331,7 +333,7 @@ fn readiness_is_red_while_draining() {
     waker.send("GET /wake HTTP/1.1\r\n");
     slow.send(get("/slow"));
     eventually("a request is under way", || origin.requests() == 1);
-    gateway.signal(libc::SIGTERM);
+    gateway.signal(Signal::TERM);
     eventually("no new connections are taken", || !listens(gateway.at(8080)));
     probe.send("Host: t\r\n\r\n");
     let red = probe.response();

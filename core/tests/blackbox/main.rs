@@ -17,6 +17,8 @@ mod operator;
 #[cfg(test)]
 mod pool;
 #[cfg(test)]
+mod pressure;
+#[cfg(test)]
 mod proxy;
 #[cfg(test)]
 mod routing;

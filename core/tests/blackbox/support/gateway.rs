@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use rustix::process::{Pid, Resource, Rlimit, Signal};
+
 use super::{Client, Origin, breathe, eventually, now, own_address};
 
 /// A running gateway. Ended by its process id when dropped.
@@ -58,7 +60,8 @@ impl Gateway {
         let text = std::fs::read_to_string(self.dir.join("ringway.toml")).unwrap();
         let own = self.address.to_string();
         let binds = text.lines().filter(|line| line.trim_start().starts_with("bind") && line.contains(&own));
-        for port in binds.filter_map(|line| line.split('"').nth(1)?.rsplit(':').next()?.parse().ok()) {
+        let addresses = binds.flat_map(|line| line.split('"').filter(|part| part.starts_with(&own)));
+        for port in addresses.filter_map(|address| address.rsplit(':').next()?.parse().ok()) {
             eventually(&format!("the gateway listens on {own}:{port}"), || {
                 if let Some(status) = self.child.try_wait().unwrap() {
                     panic!("the gateway ended with {status}:\n{}", self.output());
@@ -94,14 +97,15 @@ impl Gateway {
     /// Writes a new configuration and sends SIGHUP.
     pub(crate) fn reload(&self, config: &str) {
         self.rewrite(config);
-        self.signal(libc::SIGHUP);
+        self.signal(Signal::HUP);
     }
 
-    #[expect(unsafe_code, reason = "the standard library cannot send a signal")]
-    pub(crate) fn signal(&self, signal: i32) {
-        // SAFETY: the process is our own child and has not been waited for, so that the id is still its.
-        let sent = unsafe { libc::kill(self.child.id().cast_signed(), signal) };
-        assert_eq!(sent, 0, "{}", std::io::Error::last_os_error());
+    pub(crate) fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(self.process(), signal).unwrap();
+    }
+
+    fn process(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed()).unwrap()
     }
 
     /// Whether the process has ended, and how.
@@ -148,6 +152,21 @@ impl Gateway {
     /// How many file descriptors the process has open.
     pub(crate) fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    /// Lets the process have at most so many descriptors.
+    pub(crate) fn limit_descriptors(&self, count: usize) {
+        let limit = Rlimit { current: Some(count as u64), maximum: Some(20_000) };
+        rustix::process::prlimit(Some(self.process()), Resource::Nofile, limit).unwrap();
+    }
+
+    /// The CPU time that the process has used, in steps of ten milliseconds.
+    pub(crate) fn cpu_time(&self) -> std::time::Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let after_name = stat.rsplit(')').next().unwrap();
+        let ticks: u64 =
+            after_name.split_whitespace().skip(11).take(2).map(|n| n.parse::<u64>().unwrap()).sum();
+        std::time::Duration::from_millis(ticks * 10)
     }
 
     /// Resident memory in KiB.

@@ -344,6 +344,9 @@ impl Wire {
     /// Waits for the next request; false when the origin hangs up first.
     fn wait_for_a_byte(&mut self, seen: &Seen) -> bool {
         let Self::Tcp(stream) = self else { return true };
+        if seen.hang_up.load(Ordering::SeqCst) {
+            return false;
+        }
         stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         while stream.peek(&mut [0]).is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock) {
             if seen.hang_up.load(Ordering::SeqCst) {
