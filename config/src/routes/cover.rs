@@ -4,13 +4,14 @@
 //! route that several others cover together is not found, nor what one regular expression leaves to another.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasherDefault;
 
 use super::conflict::{ConflictKind, Pairs, Point, conditions};
 use super::index::methods_cover;
 use super::order::Place;
 use super::path::{PathRule, Pattern, Piece};
 use super::rule::{HostRule, RouteRule};
-use super::trie::id;
+use super::trie::{Mixed, id};
 
 /// Regular expressions that match every path.
 const ALL: [&str; 11] = ["", "^", "/", "^/", ".*", "^.*", ".*$", "^.*$", "/.*", "^/.*", "^/.*$"];
@@ -35,10 +36,14 @@ enum Host<'a> {
     Any,
 }
 
+type Set<'a> = (Host<'a>, Cover<'a>, Point<'a>);
+
 /// Routes by all that must be equal, each with its rank.
 #[derive(Default)]
 struct Covers<'a> {
-    by_set: HashMap<(Host<'a>, Cover<'a>, Point<'a>), Vec<(u32, u32)>>,
+    by_set: HashMap<Set<'a>, Vec<(u32, u32)>, BuildHasherDefault<Mixed>>,
+    /// Their hosts: most routes have no other host above their own.
+    hosts: HashSet<Host<'a>, BuildHasherDefault<Mixed>>,
     /// The places of the literals in the patterns of so many segments.
     literals: HashMap<usize, HashSet<Vec<usize>>>,
 }
@@ -94,6 +99,7 @@ impl<'a> Covers<'a> {
             let places = texts.iter().map(|(at, _)| *at).collect();
             self.literals.entry(*count).or_default().insert(places);
         }
+        self.hosts.insert(host);
         let same = self.by_set.entry((host, cover, conditions(rule))).or_default();
         let is_alike = |other: &RouteRule| other.methods == rule.methods && other.listeners == rule.listeners;
         // The first one goes first, so a later one that is alike adds nothing.
@@ -115,7 +121,7 @@ impl<'a> Covers<'a> {
         };
         let mut paths = Vec::with_capacity(8);
         self.covers_of(&rule.path, &mut paths);
-        for host in hosts_above(place.host_of(rule)) {
+        for host in hosts_above(place.host_of(rule)).filter(|host| self.hosts.contains(host)) {
             for path in std::mem::take(&mut paths) {
                 let mut key = (host, path, conditions.clone());
                 let mut found = self.lookup(&key, rank, place.route, covers_rest);
@@ -132,13 +138,7 @@ impl<'a> Covers<'a> {
         None
     }
 
-    fn lookup(
-        &self,
-        key: &(Host<'a>, Cover<'a>, Point<'a>),
-        rank: u32,
-        route: u32,
-        covers_rest: impl Fn(u32) -> bool,
-    ) -> Option<u32> {
+    fn lookup(&self, key: &Set<'a>, rank: u32, route: u32, covers_rest: impl Fn(u32) -> bool) -> Option<u32> {
         let candidates = self.by_set.get(key)?;
         let found = candidates.iter().find(|(r, other)| *r < rank && *other != route && covers_rest(*other));
         found.map(|(_, other)| *other)

@@ -1,6 +1,8 @@
 //! A trie over pieces of text (the segments of paths, the labels of hosts) whose edges all live in one open-addressed
 //! table: one step down costs one hash of one piece, however many children a node has.
 
+use std::hash::Hasher;
+
 /// No node, no bucket, no entry.
 pub(super) const NONE: u32 = u32::MAX;
 
@@ -122,15 +124,44 @@ fn place(slots: &mut [Slot], new: Slot) {
 /// Not keyed: who sends requests chooses what is looked up, but not what is in the table, so the longest chain of
 /// collisions is fixed by the configuration.
 fn hash(parent: u32, piece: &str) -> u32 {
-    let (words, tail) = piece.as_bytes().as_chunks::<8>();
-    let mut sum = u64::from(parent).wrapping_add(SEED).wrapping_mul(SEED);
-    for word in words {
-        sum = (sum.rotate_left(23) ^ u64::from_le_bytes(*word)).wrapping_mul(SEED);
-    }
-    let last = tail.iter().fold(piece.len() as u64, |last, &byte| (last << 8) | u64::from(byte));
-    sum = (sum.rotate_left(23) ^ last).wrapping_mul(SEED);
+    let mut sum = Mixed::default();
+    sum.add(u64::from(parent));
+    sum.write(piece.as_bytes());
     // The upper half is what the multiplication mixed best.
-    (sum >> 32) as u32
+    (sum.0 >> 32) as u32
+}
+
+/// A quick hash for what the operator wrote.
+#[derive(Default)]
+pub(super) struct Mixed(u64);
+
+impl Mixed {
+    fn add(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(23) ^ word).wrapping_add(SEED).wrapping_mul(SEED);
+    }
+}
+
+impl Hasher for Mixed {
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, tail) = bytes.as_chunks::<8>();
+        for word in words {
+            self.add(u64::from_le_bytes(*word));
+        }
+        self.add(tail.iter().fold(bytes.len() as u64, |last, &byte| (last << 8) | u64::from(byte)));
+    }
+
+    fn write_u8(&mut self, byte: u8) {
+        self.add(u64::from(byte));
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.add(number as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        // Tables look at the lower bits too.
+        self.0 ^ (self.0 >> 32)
+    }
 }
 
 #[cfg(test)]
