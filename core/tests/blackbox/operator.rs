@@ -285,7 +285,8 @@ fn noise(seed: &mut u64, count: usize) -> Vec<u8> {
 #[test]
 fn no_bytes_from_a_client_stop_a_worker_or_leave_anything_behind() {
     let origin = Origin::saying("x");
-    let gateway = Gateway::before(&origin);
+    // One idle connection to the origin, however many requests were under way at once.
+    let gateway = Gateway::start(&format!("{}\nkeepalive = 1\n", proxying(&origin)));
     assert_eq!(gateway.client().get("/").text(), "x");
     eventually("the first connection is gone", || gateway.open_sockets_to(8080) == 0);
     let before = gateway.descriptors();

@@ -212,6 +212,10 @@ fn complete(config: &str, address: Ipv4Addr, dir: &Path) -> String {
     if !text.contains("[server]") {
         text.push_str("\n[server]\nworkers = 1\n");
     }
+    // The whole suite may be run on another driver than the default.
+    if let (Ok(driver), false) = (std::env::var("RINGWAY_TEST_DRIVER"), text.contains("driver =")) {
+        text = text.replace("[server]\n", &["[server]\ndriver = \"", &driver, "\"\n"].concat());
+    }
     if !text.contains("[listeners.") {
         text += &["\n[listeners.http]\nbind = \"", &address.to_string(), ":8080\"\n"].concat();
     }
