@@ -50,6 +50,7 @@ pub(crate) async fn accept_loop(local: Rc<Local>, seat: Rc<ListenerSeat>, mut ac
         }
     }
     close(&local, &seat, acceptor).await;
+    local.accepting.set(local.accepting.get().saturating_sub(1));
 }
 
 async fn next(seat: &ListenerSeat, acceptor: &mut Acceptor) -> Accepted {

@@ -36,6 +36,8 @@ pub(crate) struct Local {
     pub(crate) ready: Cell<bool>,
     /// Set when the drain's deadline has passed: every wait ends.
     pub(crate) cut: Cell<bool>,
+    /// Accept loops that have not ended.
+    pub(crate) accepting: Cell<usize>,
     /// Open client connections.
     pub(crate) registry: Registry,
     /// What an exchange needs and gives back.

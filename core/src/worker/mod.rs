@@ -107,6 +107,7 @@ impl Worker {
             plan: RefCell::new(plan),
             ready: Cell::new(true),
             cut: Cell::new(false),
+            accepting: Cell::new(0),
             registry: Registry::default(),
             scratches: scratch::Scratches::default(),
             date: date::Date::new(clock::wall()),
@@ -158,7 +159,10 @@ impl Worker {
                 seat
             });
             match socket.seat() {
-                Ok(acceptor) => net::spawn(listen::accept_loop(Rc::clone(&self.local), seat, acceptor)),
+                Ok(acceptor) => {
+                    self.local.accepting.set(self.local.accepting.get() + 1);
+                    net::spawn(listen::accept_loop(Rc::clone(&self.local), seat, acceptor));
+                }
                 Err(error) => listen::say_accept_error(&spec.name, &error),
             }
         }
@@ -204,9 +208,8 @@ impl Worker {
         }
         let until = local.now().after(timeout);
         let fresh_until = local.now().after(FIRST_REQUEST_GRACE);
-        // Accept loops take what was queued; idle connections go as they come to rest.
-        net::sleep(Duration::from_millis(250).min(timeout)).await;
-        while local.registry.len() > 0 && local.now() < until {
+        // Accept loops take what was queued and end; idle connections go as they come to rest.
+        while (local.accepting.get() > 0 || local.registry.len() > 0) && local.now() < until {
             let strangers_too = local.now() >= fresh_until;
             local.registry.wake(|entry| entry.idle.get() && (strangers_too || !entry.fresh.get()));
             net::sleep(Duration::from_millis(10)).await;
