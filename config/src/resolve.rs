@@ -119,7 +119,7 @@ impl<'a> References<'a> {
             metric,
             terminal,
             timeout: typed.timeout,
-            limits: typed.limits.clone(),
+            limits: typed.limits,
             retry: typed.retry.clone(),
             rewrite,
             preserve_host: typed.preserve_host,

@@ -143,7 +143,7 @@ pub enum AccessSink {
 }
 
 /// What a message and a connection may be at most: `[limits]`, narrowed by a listener and then by a route.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Head bytes, field count, URI bytes.
     pub head: ringway_http::Limits,

@@ -65,7 +65,7 @@ pub(crate) fn read(table: &mut Table<'_>) -> Limits {
 
 /// Reads what a listener narrows.
 pub(crate) fn narrow_for_listener(table: &mut Table<'_>, outer: &Limits) -> Limits {
-    let mut limits = outer.clone();
+    let mut limits = *outer;
     read_head(table, outer, &mut limits);
     read_body(table, "body", outer, &mut limits);
     read_relay(table, outer, &mut limits);
@@ -75,7 +75,7 @@ pub(crate) fn narrow_for_listener(table: &mut Table<'_>, outer: &Limits) -> Limi
 
 /// Reads what a route narrows: what can still be held to once the route is known.
 pub(crate) fn narrow_for_route(table: &mut Table<'_>, outer: &Limits) -> Limits {
-    let mut limits = outer.clone();
+    let mut limits = *outer;
     read_head(table, outer, &mut limits);
     read_body(table, "max_body", outer, &mut limits);
     limits
@@ -83,7 +83,7 @@ pub(crate) fn narrow_for_route(table: &mut Table<'_>, outer: &Limits) -> Limits 
 
 /// Reads what a route with an upstream narrows too.
 pub(crate) fn narrow_for_upstream(table: &mut Table<'_>, limits: &mut Limits) {
-    let outer = limits.clone();
+    let outer = *limits;
     read_relay(table, &outer, limits);
 }
 

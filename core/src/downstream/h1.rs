@@ -49,18 +49,20 @@ async fn one(
     began: Option<Moment>,
 ) -> After {
     let (plan, listener) = connection.stay.entry.listener.place();
-    let Some(spec) = plan.snapshot.listeners.get(listener.0 as usize) else { return After::Close };
+    let Some(limits) = plan.snapshot.listeners.get(listener.0 as usize).map(|spec| spec.limits) else {
+        return After::Close;
+    };
     let began = began.unwrap_or_else(|| local.now());
     // The first request's time runs from the accept: a client that sends nothing must not live longer for it.
     let limit_from = if connection.served == 0 { connection.accepted } else { began };
-    connection.set_deadline(local, limit_from.after(spec.limits.header_timeout));
-    let head = match read_head(connection, &spec.limits, scratch).await {
+    connection.set_deadline(local, limit_from.after(limits.header_timeout));
+    let head = match read_head(connection, &limits, scratch).await {
         Head::Complete => Ok(()),
         Head::Refused(fault) => Err(fault),
         Head::Gone => return After::Close,
     };
     connection.served += 1;
-    let opening = Opening { plan: Rc::clone(&plan), listener, began };
+    let opening = Opening { plan, listener, began, limits };
     match head {
         Ok(()) => exchange::run(local, connection, scratch, opening).await,
         Err(fault) => exchange::refuse(local, connection, scratch, opening, fault).await,

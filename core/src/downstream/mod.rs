@@ -102,7 +102,7 @@ enum Idle {
 }
 
 async fn serve(local: &Rc<Local>, mut connection: Connection) {
-    let Some(limits) = connection.stay.entry.listener.with_spec(|spec| spec.limits.clone()) else { return };
+    let Some(limits) = connection.stay.entry.listener.with_spec(|spec| spec.limits) else { return };
     if connection.stay.entry.listener.with_spec(|spec| spec.proxy_protocol).unwrap_or_default() {
         let header = Box::pin(h1::proxy_header(local, &mut connection, &limits));
         if header.await.is_none() {

@@ -1,6 +1,5 @@
 //! Answers that the gateway makes itself: one way to write them, whatever their reason.
 
-use ringway_config::snapshot::{Limits, ListenerId};
 use ringway_http::h1::{self, BodySize};
 use ringway_http::{Framing, Known, Method, Persistence};
 
@@ -9,7 +8,6 @@ use super::{Exchange, Scratch};
 use crate::clock::Moment;
 use crate::downstream::After;
 use crate::net::{Buffer, Buffers};
-use crate::worker::Plan;
 
 /// An answer of the gateway's own whose head is encoded.
 pub(super) struct Own {
@@ -68,9 +66,8 @@ impl Exchange<'_> {
     pub(super) async fn send_own_part(&mut self, out: Buffer) -> Result<Buffer, After> {
         let len = out.len() as u64;
         let deadline = &self.scratch.write_deadline;
-        let Some(limits) = listener_limits(&self.plan, self.listener) else { return Err(After::Close) };
         let cut = self.local.cut.get();
-        deadline.set(if cut { Moment(0) } else { self.local.now().after(limits.body_timeout) });
+        deadline.set(if cut { Moment(0) } else { self.local.now().after(self.limits.body_timeout) });
         match self.connection.writer.send(out, deadline).await {
             Ok(out) => {
                 self.record.bytes_out += len;
@@ -85,11 +82,10 @@ impl Exchange<'_> {
 
     /// What becomes of the connection once an answer has been sent whole.
     pub(super) async fn finish_own(&mut self, own: &Own) -> After {
-        let Some(limits) = listener_limits(&self.plan, self.listener) else { return After::Close };
         match (own.rest, own.persistence) {
             (Rest::None, Persistence::KeepAlive) => After::KeepAlive,
             (Rest::Discard(left), Persistence::KeepAlive) => {
-                let discarded = body::discard(self.local, self.connection, left, limits).await;
+                let discarded = body::discard(self.local, self.connection, left, &self.limits).await;
                 discarded.map_or(After::Close, |()| After::KeepAlive)
             }
             (_, _) => After::Linger,
@@ -99,9 +95,7 @@ impl Exchange<'_> {
     /// Whether anything but this exchange's own ends speaks against another one on the connection.
     pub(super) fn may_persist(&self) -> bool {
         let served = self.connection.served;
-        let limits =
-            self.plan.snapshot.listeners.get(self.listener.0 as usize).map(|listener| &listener.limits);
-        let more = limits.and_then(|limits| limits.requests_per_connection).is_none_or(|max| served < max);
+        let more = self.limits.requests_per_connection.is_none_or(|max| served < max);
         more && self.local.ready.get()
             && !self.connection.stay.entry.listener.is_closing()
             && self.scratch.request.persistence == Persistence::KeepAlive
@@ -126,8 +120,4 @@ impl Exchange<'_> {
         response.fields.clear();
         response.framing = Framing::None;
     }
-}
-
-fn listener_limits(plan: &Plan, listener: ListenerId) -> Option<&Limits> {
-    plan.snapshot.listeners.get(listener.0 as usize).map(|listener| &listener.limits)
 }

@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
-use ringway_config::snapshot::Route;
+use ringway_config::snapshot::{Limits, Route};
 use ringway_http::h1::{self, BodyReader, BodyWriter};
 use ringway_http::{BodyError, Framing, Method};
 
@@ -125,6 +125,7 @@ impl Exchange<'_> {
         let mut response = Response {
             local: self.local,
             route: attempt.route,
+            limits: &self.limits,
             chain,
             link,
             reader: &mut up.reader,
@@ -150,7 +151,7 @@ impl Exchange<'_> {
             return drive(response, watch).await;
         }
         let mut upload =
-            Upload { local: self.local, route: attempt.route, link, framing, reader, input, deadline };
+            Upload { local: self.local, limits: &self.limits, link, framing, reader, input, deadline };
         // Boxed: it would make the future of every exchange half as large again, and most have no such body.
         let mut upload = Box::pin(upload.run(&mut up.writer, &up.deadline));
         drive(response, upload.as_mut()).await
@@ -223,7 +224,7 @@ async fn drive(
 /// A request body that is still coming.
 struct Upload<'a> {
     local: &'a Rc<Local>,
-    route: &'a Route,
+    limits: &'a Limits,
     link: &'a Link,
     framing: Framing,
     reader: &'a mut Reader,
@@ -234,7 +235,7 @@ struct Upload<'a> {
 impl Upload<'_> {
     /// Sends it; then watches the client.
     async fn run(&mut self, writer: &mut Writer, write_deadline: &Deadline) -> Result<(), Fault> {
-        let limits = &self.route.limits;
+        let limits = self.limits;
         let mut body = BodyReader::new(self.framing, &limits.head);
         let mut encoder = BodyWriter::new(self.framing);
         let bytes_out = Cell::new(0);

@@ -17,7 +17,7 @@ mod tunnel;
 use std::rc::Rc;
 
 use ringway_config::routes::Found;
-use ringway_config::snapshot::{ListenerId, Route, RouteId, Terminal};
+use ringway_config::snapshot::{Limits, ListenerId, Route, RouteId, Terminal};
 use ringway_filters::{Scheme, Verdict};
 use ringway_http::{Framing, HeadError, Known, Method};
 
@@ -37,6 +37,8 @@ pub(crate) struct Opening {
     pub(crate) listener: ListenerId,
     /// When its first byte came.
     pub(crate) began: Moment,
+    /// The listener's limits.
+    pub(crate) limits: Limits,
 }
 
 /// One request and its response, while they are under way.
@@ -47,6 +49,8 @@ struct Exchange<'a> {
     connection: &'a mut Connection,
     scratch: &'a mut Scratch,
     record: Record,
+    /// The limits in force: the listener's, narrowed by the route's once there is one.
+    limits: Limits,
     /// How much of the request body has been used.
     body: RequestBody,
 }
@@ -74,7 +78,7 @@ pub(crate) async fn run(
 ) -> After {
     let mut exchange = Exchange::new(local, connection, scratch, opening);
     let end = exchange.answer().await;
-    let Exchange { plan, connection, scratch, mut record, .. } = exchange;
+    let Exchange { plan, connection, scratch, mut record, limits, .. } = exchange;
     match end {
         End::After(after) => {
             let names = record.names(&plan);
@@ -85,7 +89,7 @@ pub(crate) async fn run(
             // A tunnel may live for days: it must not keep an old plan alive.
             let names = record.names(&plan).own();
             drop(plan);
-            Box::pin(tunnel::run(local, connection, *checkout, &mut record)).await;
+            Box::pin(tunnel::run(local, connection, *checkout, &mut record, limits.tunnel_timeout)).await;
             record.finish(local, connection, scratch, &names.lend());
             After::Close
         }
@@ -127,7 +131,8 @@ impl<'a> Exchange<'a> {
         record.stages.head_us = record.micros(local.now());
         let body = RequestBody::new(scratch.request.framing);
         scratch.chain.clear();
-        Self { local, plan: opening.plan, listener: opening.listener, connection, scratch, record, body }
+        let Opening { plan, listener, limits, .. } = opening;
+        Self { local, plan, listener, connection, scratch, record, limits, body }
     }
 
     /// The exchange's steps, in the order in which they happen.
@@ -141,7 +146,7 @@ impl<'a> Exchange<'a> {
             Err(Step::RedirectHttps(port)) => return self.redirect_https(port).await.into(),
         };
         // Judged as received: what is added for the upstream does not count. Told once the filters have run.
-        let over_limit = self.over_limit(route);
+        let over_limit = self.over_limit();
         if let Terminal::Proxy(_) = route.terminal {
             self.prepare_for_upstream();
         }
@@ -205,6 +210,7 @@ impl<'a> Exchange<'a> {
             Found::Nothing => return Err(Step::Fault(Fault::NoRoute)),
         };
         self.record.route = Some(id);
+        self.limits = route.limits.narrowed_by(&self.limits);
         facts.route.push_str(&route.name);
         match redirect {
             Some(redirect)
@@ -217,9 +223,9 @@ impl<'a> Exchange<'a> {
     }
 
     /// Whether the request is over a limit of its route before its body is read.
-    fn over_limit(&self, route: &Route) -> Option<Fault> {
+    fn over_limit(&self) -> Option<Fault> {
         let request = &self.scratch.request;
-        let head = &route.limits.head;
+        let head = &self.limits.head;
         if request.wire_bytes > head.head_bytes_max {
             return Some(Fault::Head(HeadError::HeadLength));
         }
@@ -229,7 +235,7 @@ impl<'a> Exchange<'a> {
         if request.target().len() > head.uri_bytes_max {
             return Some(Fault::Head(HeadError::TargetLength));
         }
-        match (request.framing, route.limits.body_bytes_max) {
+        match (request.framing, self.limits.body_bytes_max) {
             (Framing::Length(n), Some(max)) if n > max => Some(Fault::BodyTooLarge),
             _ => None,
         }

@@ -3,10 +3,10 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use ringway_config::snapshot::Route;
+use ringway_config::snapshot::{Limits, Route};
 use ringway_filters::{Chain, ChainState, Facts};
 use ringway_http::h1::{self, BodyReader, BodySize, BodyWriter, HeadReader};
-use ringway_http::{Framing, Known, Limits, Method, Persistence, RequestHead, ResponseHead, Version};
+use ringway_http::{Framing, Known, Method, Persistence, RequestHead, ResponseHead, Version};
 
 use super::attempt::Link;
 use super::record::Record;
@@ -38,6 +38,7 @@ pub(super) enum Outcome {
 pub(super) struct Response<'a> {
     pub(super) local: &'a Rc<Local>,
     pub(super) route: &'a Route,
+    pub(super) limits: &'a Limits,
     pub(super) chain: Option<&'a Chain>,
     pub(super) link: &'a Link,
     pub(super) reader: &'a mut Reader,
@@ -74,7 +75,7 @@ impl Response<'_> {
 
     /// Receives heads until the final one; interim ones are passed on.
     async fn receive_head(&mut self) -> Result<(), Fault> {
-        let limits = Limits::default();
+        let limits = ringway_http::Limits::default();
         let mut interim = 0;
         loop {
             self.receive_one_head(&limits).await?;
@@ -92,7 +93,7 @@ impl Response<'_> {
         }
     }
 
-    async fn receive_one_head(&mut self, limits: &Limits) -> Result<(), Fault> {
+    async fn receive_one_head(&mut self, limits: &ringway_http::Limits) -> Result<(), Fault> {
         loop {
             if !self.input.is_empty() {
                 let found =
@@ -119,7 +120,7 @@ impl Response<'_> {
 
     async fn send(&mut self, out: Buffer) -> Result<(), Fault> {
         let len = out.len() as u64;
-        self.write_deadline.set(self.local.now().after(self.route.limits.body_timeout));
+        self.write_deadline.set(self.local.now().after(self.limits.body_timeout));
         let sent = self.writer.send(out, self.write_deadline).await;
         sent.map_err(|error| send_fault(self.local, &error))?;
         self.record.bytes_out += len;
@@ -178,7 +179,8 @@ impl Response<'_> {
         };
         let (out, mut encoder, persistence) = self.encode_head(size, None);
         self.record.status = self.head.status;
-        let mut body = BodyReader::new(if bodiless { Framing::None } else { framing }, &Limits::default());
+        let mut body =
+            BodyReader::new(if bodiless { Framing::None } else { framing }, &ringway_http::Limits::default());
         let (bytes_in, bytes_out) = (Cell::new(0), Cell::new(0));
         let mut relay = Relay {
             local: self.local,
@@ -190,7 +192,7 @@ impl Response<'_> {
             writer: &mut *self.writer,
             write_deadline: self.write_deadline,
             encoder: &mut encoder,
-            pace: Pace { write_timeout: Some(self.route.limits.body_timeout), ..Pace::default() },
+            pace: Pace { write_timeout: Some(self.limits.body_timeout), ..Pace::default() },
             bytes_in: &bytes_in,
             bytes_out: &bytes_out,
             began: self.link.began,

@@ -6,6 +6,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use super::record::Record;
 use crate::clock::Moment;
@@ -16,9 +17,13 @@ use crate::upstream::Checkout;
 use crate::worker::Local;
 
 /// Carries bytes until the end. Counts them in the record.
-pub(super) async fn run(local: &Rc<Local>, connection: &mut Connection, up: Checkout, record: &mut Record) {
-    let timeout =
-        connection.stay.entry.listener.with_spec(|spec| spec.limits.tunnel_timeout).unwrap_or_default();
+pub(super) async fn run(
+    local: &Rc<Local>,
+    connection: &mut Connection,
+    up: Checkout,
+    record: &mut Record,
+    timeout: Duration,
+) {
     let Checkout {
         reader: mut up_reader, writer: mut up_writer, input: from_up, deadline: up_deadline, ..
     } = up;
@@ -49,7 +54,7 @@ pub(super) async fn run(local: &Rc<Local>, connection: &mut Connection, up: Chec
 struct Idle<'a> {
     local: &'a Local,
     moved: &'a Cell<Moment>,
-    timeout: std::time::Duration,
+    timeout: Duration,
 }
 
 impl Idle<'_> {

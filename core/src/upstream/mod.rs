@@ -5,6 +5,7 @@ mod connection;
 mod pool;
 
 use std::cell::RefCell;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -45,7 +46,18 @@ impl Upstream {
         snapshot.upstreams.get(id.0 as usize)?;
         let upstream = Self { snapshot: Arc::clone(snapshot), id, seats: RefCell::default() };
         upstream.set_members(members, pools);
+        upstream.stagger();
         Some(upstream)
+    }
+
+    /// Starts the round at a random place, so that workers (and gateways) do not all begin with the first endpoint.
+    fn stagger(&self) {
+        let seats = self.seats.borrow();
+        let random = RandomState::new().build_hasher().finish();
+        let skipped = random.checked_rem(seats.len() as u64).unwrap_or_default();
+        for _ in 0..skipped {
+            let _ = balancer::pick(&seats, |_| true);
+        }
     }
 
     /// Replaces the members. Pools go on by address, standings by endpoint and address.
