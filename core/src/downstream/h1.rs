@@ -83,6 +83,9 @@ async fn read_head(connection: &mut Connection, limits: &Limits, scratch: &mut S
             match reader.request(connection.input.filled(), &limits.head, &mut scratch.request) {
                 Ok(Some(consumed)) => {
                     connection.input.consume(consumed);
+                    if connection.input.is_empty() {
+                        drop(std::mem::take(&mut connection.input));
+                    }
                     return Head::Complete;
                 }
                 Ok(None) => {}

@@ -131,6 +131,8 @@ async fn serve(local: &Rc<Local>, mut connection: Connection) {
 
 /// Waits for a byte; holds no buffer.
 async fn idle(local: &Local, connection: &mut Connection, until: Moment) -> Idle {
+    // What is used up goes back to the pool: a wait holds no buffer.
+    drop(std::mem::take(&mut connection.input));
     let entry = Rc::clone(&connection.stay.entry);
     entry.idle.set(true);
     entry.fresh.set(connection.served == 0);

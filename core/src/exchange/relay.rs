@@ -82,6 +82,9 @@ impl Relay<'_> {
             // What is here goes out before a wait that may be long.
             out = self.flush(out).await?;
             drop(std::mem::take(&mut out));
+            if self.input.is_empty() {
+                drop(std::mem::take(self.input));
+            }
             self.more().await?;
         }
     }
