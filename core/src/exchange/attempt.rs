@@ -252,6 +252,7 @@ impl Upload<'_> {
             pace: Pace {
                 bytes_max: limits.body_bytes_max,
                 read_timeout: Some(limits.body_timeout),
+                read_until: None,
                 write_timeout: None,
                 min_rate: limits.min_rate,
             },

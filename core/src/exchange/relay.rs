@@ -43,6 +43,8 @@ pub(super) struct Pace {
     pub(super) bytes_max: Option<u64>,
     /// Between two reads; moves the read deadline.
     pub(super) read_timeout: Option<Duration>,
+    /// For all reads together; bounds what `read_timeout` gives.
+    pub(super) read_until: Option<Moment>,
     /// For each write; moves the write deadline.
     pub(super) write_timeout: Option<Duration>,
     /// Bytes per second, after ten seconds.
@@ -175,7 +177,8 @@ impl Relay<'_> {
     /// Receives more, or learns that nothing more comes.
     async fn more(&mut self) -> Result<(), RelayError> {
         if let Some(timeout) = self.pace.read_timeout {
-            self.read_deadline.set(self.deadline_in(timeout));
+            let at = self.deadline_in(timeout);
+            self.read_deadline.set(self.pace.read_until.map_or(at, |until| at.min(until)));
         }
         if self.hurried.is_some_and(Cell::get) {
             self.read_deadline.set(self.deadline_in(HALF_CLOSED_TIME));

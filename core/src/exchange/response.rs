@@ -192,7 +192,12 @@ impl Response<'_> {
             writer: &mut *self.writer,
             write_deadline: self.write_deadline,
             encoder: &mut encoder,
-            pace: Pace { write_timeout: Some(self.limits.body_timeout), ..Pace::default() },
+            pace: Pace {
+                read_timeout: Some(self.limits.body_timeout),
+                read_until: self.deadline.at(),
+                write_timeout: Some(self.limits.body_timeout),
+                ..Pace::default()
+            },
             bytes_in: &bytes_in,
             bytes_out: &bytes_out,
             began: self.link.began,

@@ -231,6 +231,24 @@ fn body_time_of_an_upload() {
 }
 
 #[test]
+fn body_time_of_a_download_that_stops() {
+    let origin = Origin::start(|visit| {
+        visit.send("HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n");
+        for _ in 0..visit.number() {
+            visit.send("x");
+            std::thread::park_timeout(std::time::Duration::from_millis(60));
+        }
+    });
+    let gateway = limited(&origin, "body_timeout = \"500ms\"");
+    let mut client = gateway.client();
+    assert_eq!(client.get("/20").body.len(), 20, "progress moves the limit");
+    client.send(get("/19"));
+    assert!(client.try_response("GET").is_err());
+    eventually("the attempt was given up", || origin.open_connections() == 0);
+    gateway.line_with(&["/19", "upstream.timeout.body"]);
+}
+
+#[test]
 fn body_time_of_a_download_that_nobody_reads() {
     let origin = Origin::start(|visit| {
         visit.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
