@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use ringway_config::load::{Names, Secrets, load_file};
+use ringway_config::load::{Names, Secrets, load_file, load_str};
 
 const LINE_CHARACTERS_MAX: usize = 120;
 const FILE_LINES_MAX: usize = 500;
@@ -222,6 +222,34 @@ fn every_example_is_a_configuration() {
     }
     report("an example that is refused", &findings);
     assert!(count > 0, "config/examples holds no example");
+}
+
+#[test]
+fn every_configuration_in_the_readme_is_one() {
+    let text = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let blocks: Vec<&str> =
+        text.split("```toml\n").skip(1).filter_map(|rest| rest.split("\n```").next()).collect();
+    assert!(!blocks.is_empty(), "the README shows no configuration");
+    for block in blocks {
+        let loaded = load_str("README.md", block, &root(), &mut Names::default(), Secrets::Ignore);
+        assert!(loaded.is_ok(), "{}", loaded.unwrap_err());
+    }
+}
+
+#[test]
+fn every_link_between_documents_leads_somewhere() {
+    let mut findings = Vec::new();
+    for source in tree().iter().filter(|s| s.has_extension("md")) {
+        let folder = root().join(&source.path).parent().unwrap().to_path_buf();
+        let targets = source.text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|t| !t.contains("://") && !t.starts_with('#') && !t.contains(' ')) {
+            let path = target.split('#').next().unwrap_or_default();
+            if !folder.join(path).exists() {
+                findings.push(format!("{}: {target}", source.path));
+            }
+        }
+    }
+    report("a link to nothing", &findings);
 }
 
 #[test]

@@ -223,7 +223,8 @@ fn what_is_legal_but_hardly_meant_draws_a_warning() {
     let text = around(
         "",
         "[upstreams.spare]\nendpoints = [\"127.0.0.1:1\"]\n[filters.spare.headers]\nrequest = { remove = [\"X\"] }",
-    ) + "[routes.files]\nmatch = { path = \"/f\" }\nstatic = { root = \"nowhere\" }\n[admin]\nbind = \"0.0.0.0:8001\"\n";
+    ) + "[routes.files]\nmatch = { path = \"/f\" }\nstatic = { root = \"nowhere\" }\n\
+       [admin]\nbind = \"0.0.0.0:8001\"\n";
     let warnings = load(&text).unwrap().warnings;
     let expected = [
         "t.toml:5:12: upstreams.spare: no route uses this upstream; ",
