@@ -425,3 +425,52 @@ fn the_epoll_driver_runs_when_it_is_asked_for() {
     }
     assert_eq!(client.ask(TUNNEL.replace("/tunnel", "/x")).text(), "x");
 }
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let origin = busy_origin(&Arc::new(AtomicBool::new(false)));
+    let mut gateway = Gateway::before(&origin);
+    let mut tunnel = gateway.client();
+    assert_eq!(tunnel.ask(TUNNEL).status, 101);
+    let began = now();
+    gateway.signal(Signal::TERM);
+    gateway.line_with(&["drain.started"]);
+    assert!(gateway.ended().is_none());
+    gateway.signal(Signal::TERM);
+    gateway.wait();
+    assert!(now() - began < Duration::from_secs(10), "well before the drain's deadline of 30 s");
+}
+
+#[test]
+fn a_name_without_an_address_is_503_and_does_not_keep_the_gateway_from_starting() {
+    let gateway = Gateway::start(
+        "[routes.all]\nmatch = { prefix = \"/\" }\nupstream = \"u\"\n\
+         [upstreams.u]\nendpoints = [\"no-such-name.invalid:80\"]\n",
+    );
+    let response = gateway.client().get("/");
+    assert_eq!((response.status, response.reason().as_str()), (503, "upstream.unavailable"));
+}
+
+#[test]
+fn a_second_instance_on_the_same_unix_socket_is_refused() {
+    let origin = Origin::saying("x");
+    let text = format!("[listeners.local]\nbind = \"unix:DIR/in.sock\"\n{}", proxying(&origin));
+    let dir = fresh_dir();
+    let first = Gateway::spawn(&dir, own_address(), &text);
+    first.line_with(&["gateway.started"]);
+    let other = text.replace("DIR", dir.to_str().unwrap());
+    let mut second = Gateway::spawn(&fresh_dir(), own_address(), &other);
+    assert!(!second.wait().success());
+    assert!(second.output().contains("in.sock"), "{}", second.output());
+    assert!(UnixStream::connect(dir.join("in.sock")).is_ok(), "the first still listens");
+}
+
+#[test]
+fn a_taken_metrics_port_is_named() {
+    let address = own_address();
+    let _taken = TcpListener::bind((address, 9090)).unwrap();
+    let text = proxying(&Origin::saying("x")) + "[metrics]\nbind = \"GATEWAY:9090\"\n";
+    let mut gateway = Gateway::spawn(&fresh_dir(), address, &text);
+    assert!(!gateway.wait().success());
+    assert!(gateway.output().contains(&format!("{address}:9090")), "{}", gateway.output());
+}

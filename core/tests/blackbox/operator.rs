@@ -273,6 +273,92 @@ fn promtool_accepts_the_metrics() {
     assert!(output.status.success() && said.trim().is_empty(), "{said}");
 }
 
+/// A gateway with one route for each thing that can go wrong, and an origin that does it.
+fn faulty(origin: &Origin) -> Gateway {
+    let route = |name: &str, keys: &str| {
+        format!("[routes.{name}]\nmatch = {{ prefix = \"/{name}\" }}\nreason_header = true\n{keys}\n")
+    };
+    let origin = origin.address();
+    Gateway::start(&format!(
+        "{}{}{}{}{}{}{}[upstreams.o]\nendpoints = [\"{origin}\"]\n\
+         [upstreams.dead]\nendpoints = [\"{}\"]\n[upstreams.nobody]\nendpoints = [\"no-such-name.invalid:80\"]\n\
+         [metrics]\nbind = \"GATEWAY:9090\"\n[limits]\nheader_timeout = \"300ms\"\n",
+        route("reset", "upstream = \"o\""),
+        route("garbage", "upstream = \"o\""),
+        route("cut", "upstream = \"o\""),
+        route("silent", "upstream = \"o\"\ntimeout = \"200ms\"\nmax_body = \"1KB\""),
+        route("dead", "upstream = \"dead\""),
+        route("nobody", "upstream = \"nobody\""),
+        "[routes.get]\nmatch = { path = \"/get\", methods = [\"GET\"] }\nrespond = \"health\"\n",
+        Origin::nowhere(),
+    ))
+}
+
+#[test]
+fn each_fault_has_one_word_in_answer_header_log_and_metrics() {
+    let origin = Origin::start(|visit| match visit.path() {
+        "/reset" => visit.close(),
+        "/garbage" => visit.send("nonsense\r\n\r\n"),
+        "/cut" => {
+            visit.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx");
+            visit.close();
+        }
+        _ => visit.until_peer_leaves(),
+    });
+    let gateway = faulty(&origin);
+    let put = "PUT /silent HTTP/1.1\r\nHost: t\r\nContent-Length: 2000\r\n\r\n".to_owned();
+    let mut words = vec!["upstream.truncated".to_owned(), "limit.header_timeout".to_owned()];
+    for (request, status, word) in [
+        (get("/reset"), 502, "upstream.reset.before_headers"),
+        (get("/garbage"), 502, "response."),
+        (get("/silent"), 504, "upstream.timeout"),
+        (put, 413, "limit.body"),
+        (get("/dead"), 502, "upstream.connect.refused"),
+        (get("/nobody"), 503, "upstream.unavailable"),
+        (get("/elsewhere"), 404, "route.not_found"),
+        (get("/get").replace("GET", "POST"), 405, "route.method"),
+        (get("/.."), 400, "request.path"),
+    ] {
+        let response = gateway.client().ask(&request);
+        assert_eq!(response.status, status, "{request}: {}", response.text());
+        let reason = response.reason();
+        assert!(reason.starts_with(word), "{request}: {reason}");
+        if response.field("x-ringway-reason").is_some() || request.contains("/dead") {
+            assert_eq!(response.field("x-ringway-reason"), Some(reason.as_str()), "{request}");
+        }
+        words.push(reason);
+    }
+    let mut cut = gateway.client();
+    cut.send(get("/cut"));
+    assert!(cut.try_response("GET").is_err());
+    let mut slow = gateway.client();
+    slow.send("GET ");
+    assert_eq!(slow.response().status, 408);
+    let scrape = || {
+        Client::connect(gateway.at(9090)).ask("GET /metrics HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
+    };
+    for word in words {
+        let line = gateway.line_with(&[&format!("\"reason\":\"{word}\"")]);
+        assert!(serde_json::from_str::<Value>(&line).is_ok(), "{line}");
+        eventually(&format!("{word} is counted"), || scrape().text().contains(&format!("reason=\"{word}\"")));
+    }
+}
+
+#[test]
+fn an_access_line_is_json_whatever_the_client_sends() {
+    let gateway = Gateway::start("[routes.a]\nmatch = { prefix = \"/\" }\nrespond = \"health\"\n");
+    let mut client = gateway.client();
+    let mut agent: Vec<u8> = (0x21..=0xff).filter(|byte| *byte != 0x7f).collect();
+    agent.push(b'\t');
+    agent.push(b'x');
+    let request = [&b"GET /odd?\"\\ HTTP/1.1\r\nHost: t\r\nUser-Agent: "[..], &agent, b"\r\n\r\n"].concat();
+    client.send(request);
+    let status = client.response().status;
+    let word = if status == 200 { "/odd" } else { "request." };
+    let line: Value = serde_json::from_str(&gateway.line_with(&["\"request_id\"", word])).unwrap();
+    assert_eq!(line["status"].as_u64(), Some(status.into()));
+}
+
 /// Bytes that differ from call to call and from run to run not at all.
 fn noise(seed: &mut u64, count: usize) -> Vec<u8> {
     let mut next = || {

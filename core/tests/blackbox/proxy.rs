@@ -416,3 +416,50 @@ fn two_workers_serve_the_same_address() {
         assert_eq!(client.get("/").text(), "x");
     }
 }
+
+#[test]
+fn bytes_sent_ahead_of_the_switch_reach_the_other_end_of_the_tunnel() {
+    let origin = Origin::start(|visit| {
+        visit.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+        let early = visit.receive(5).unwrap_or_default();
+        visit.send(early);
+        visit.close();
+    });
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.client();
+    client.send("GET / HTTP/1.1\r\nHost: t\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nearly");
+    assert_eq!(client.response_to("GET").status, 101);
+    assert_eq!(client.rest(), (b"early".to_vec(), true));
+}
+
+#[test]
+fn requests_behind_one_that_closes_are_not_answered() {
+    let origin = Origin::saying("x");
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.client();
+    client.send(format!("GET /1 HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n{}", get("/2")));
+    assert_eq!(client.response().text(), "x");
+    client.expect_closed();
+    assert_eq!(origin.requests(), 1);
+}
+
+#[test]
+fn an_expectation_that_is_not_known_is_refused() {
+    let origin = Origin::saying("never");
+    let gateway = Gateway::before(&origin);
+    let response = gateway.client().ask("GET / HTTP/1.1\r\nHost: t\r\nExpect: magic\r\n\r\n");
+    assert_eq!(response.status, 417, "{}", response.text());
+    assert_eq!(origin.requests(), 0);
+}
+
+#[test]
+fn a_head_request_to_nowhere_is_an_error_without_a_body() {
+    let gateway = Gateway::start("[routes.a]\nmatch = { path = \"/a\" }\nrespond = \"health\"\n");
+    let mut client = gateway.client();
+    for _ in 0..3 {
+        client.send("HEAD /b HTTP/1.1\r\nHost: t\r\n\r\n");
+        let response = client.response_to("HEAD");
+        assert_eq!(response.status, 404);
+        assert_ne!(response.field("content-length"), Some("0"), "what a GET would have");
+    }
+}

@@ -244,3 +244,39 @@ fn every_refusal_has_the_one_error_form() {
     assert!(!error["message"].as_str().unwrap().is_empty(), "{body}");
     assert!(!error["request_id"].as_str().unwrap().is_empty(), "{body}");
 }
+
+#[test]
+fn an_origin_that_never_comes_to_its_answer_is_a_bad_gateway() {
+    let interim = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1000);
+    let endless = format!("HTTP/1.1 200 OK\r\n{}", "X: y\r\n".repeat(100_000));
+    for bytes in [interim, endless] {
+        let origin = Origin::start(move |visit| {
+            visit.send(&bytes);
+            visit.close();
+        });
+        let gateway = Gateway::before(&origin);
+        let mut client = gateway.client();
+        client.send("GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+        let response = client.try_response("GET").unwrap();
+        assert_eq!(response.status, 502, "{}", response.text());
+    }
+}
+
+#[test]
+fn trailers_and_extensions_have_limits() {
+    let origin = Origin::start(|visit| {
+        visit.count_body();
+        visit.send(ok("x"));
+    });
+    let gateway = Gateway::before(&origin);
+    let trailers = format!("0\r\n{}\r\n", "X: y\r\n".repeat(100_000));
+    let extension = format!("1;x={}\r\na\r\n0\r\n\r\n", "y".repeat(1_000_000));
+    for chunks in [trailers, extension] {
+        let mut client = gateway.client();
+        client.send(format!("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"));
+        let (answer, _) = client.rest();
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+    }
+    assert_eq!(origin.bodies_complete(), 0);
+}
