@@ -33,6 +33,8 @@ pub enum Fault {
     RequestBody(BodyError),
     /// CONNECT, which a gateway does not serve.
     Connect,
+    /// TRACE with `Max-Forwards: 0`, which would be the gateway's to echo.
+    Trace,
     /// The request passed this gateway too often.
     Loop,
     /// No route matches.
@@ -45,6 +47,8 @@ pub enum Fault {
     HeaderTimeout,
     /// The request body made no progress.
     BodyTimeout,
+    /// The client was still sending its request when the route's `timeout` passed.
+    RequestTimeout,
     /// The request body came slower than `min_rate`.
     BodyTooSlow,
     /// The client closed before its request was answered.
@@ -120,6 +124,7 @@ impl Fault {
                 (error.status(), error.reason(), "Malformed request body", Downstream, Never)
             }
             Self::Connect => (405, "request.connect", "CONNECT is not served here", Downstream, Never),
+            Self::Trace => (405, "request.trace", "TRACE is not answered here", Downstream, Never),
             Self::Loop => {
                 (508, "request.loop", "The request passed this gateway too often", Downstream, Never)
             }
@@ -132,6 +137,13 @@ impl Fault {
             Self::BodyTimeout => {
                 (408, "limit.body_timeout", "The request body came too slowly", Downstream, Never)
             }
+            Self::RequestTimeout => (
+                408,
+                "route.timeout.request",
+                "The request took longer than its route allows",
+                Downstream,
+                Never,
+            ),
             Self::BodyTooSlow => {
                 (408, "limit.min_rate", "The request body came too slowly", Downstream, Never)
             }

@@ -174,6 +174,11 @@ impl Fields {
         self.names.len() + self.values.len() + 4 * self.lines.len()
     }
 
+    /// Bytes of memory that are held, used or not.
+    pub fn memory_bytes(&self) -> usize {
+        self.names.capacity() + self.values.capacity() + self.lines.capacity() * size_of::<Line>()
+    }
+
     /// What the arenas and the lines could hold, to see that it does not grow.
     #[cfg(test)]
     pub(crate) fn capacities(&self) -> (usize, usize, usize) {

@@ -10,6 +10,8 @@ use ringway_config::snapshot::Server;
 use ringway_filters::{Facts, Scheme};
 use ringway_http::{Fields, Known, RequestHead};
 
+/// `X-Forwarded-For` lines that are looked at, from the last.
+const LINES_MAX: usize = 16;
 /// Our name in `Via` (RFC 9110, 7.6.3).
 const VIA: &[u8] = b"1.1 ringway";
 const VIA_NAME: &str = "ringway";
@@ -25,10 +27,17 @@ pub(crate) fn client_ip(fields: &Fields, peer: IpAddr, trusted: bool, server: &S
         return peer;
     }
     let mut client = peer;
-    let mut lines = [&b""[..]; 16];
+    // The last lines, oldest first: proxies add theirs behind what a client may have made up.
+    let mut lines = [&b""[..]; LINES_MAX];
     let mut count = 0;
-    for (slot, line) in lines.iter_mut().zip(fields.known_all(Known::XForwardedFor)) {
-        *slot = line;
+    for line in fields.known_all(Known::XForwardedFor) {
+        if count == LINES_MAX {
+            lines.rotate_left(1);
+            count -= 1;
+        }
+        if let Some(slot) = lines.get_mut(count) {
+            *slot = line;
+        }
         count += 1;
     }
     for line in lines.iter().take(count).rev() {
@@ -82,6 +91,16 @@ pub(crate) fn via_hops(fields: &Fields) -> usize {
             words.nth(1).is_some_and(|name| name.eq_ignore_ascii_case(VIA_NAME.as_bytes()))
         })
         .count()
+}
+
+/// Takes one off `Max-Forwards` (RFC 9110, 7.6.2: TRACE and OPTIONS). False: none is left.
+pub(crate) fn may_forward(fields: &mut Fields) -> bool {
+    let value = fields.known(Known::MaxForwards).and_then(|value| std::str::from_utf8(value).ok());
+    let Some(left) = value.and_then(|value| value.parse::<u32>().ok()) else { return true };
+    let Some(next) = left.checked_sub(1) else { return false };
+    let mut digits = itoa::Buffer::new();
+    let _ = fields.set("Max-Forwards", digits.format(next).as_bytes());
+    true
 }
 
 /// Sets what the upstream is told. `text` is scratch. Values here are always valid, so a refusal of one cannot happen.
@@ -160,6 +179,18 @@ mod tests {
             let client = client_ip(&fields, peer, server.trusts(peer), &server);
             assert_eq!(client, expected.parse::<IpAddr>().unwrap(), "{lines:?} from {peer}");
         }
+    }
+
+    #[test]
+    fn made_up_lines_do_not_hide_the_line_of_a_proxy() {
+        let server = server(&["10.0.0.0/8"]);
+        let mut fields = Fields::new();
+        for _ in 0..40 {
+            fields.push("X-Forwarded-For", b"6.6.6.6").unwrap();
+        }
+        fields.push("X-Forwarded-For", b"203.0.113.9").unwrap();
+        let client = client_ip(&fields, "10.0.0.1".parse().unwrap(), true, &server);
+        assert_eq!(client, "203.0.113.9".parse::<IpAddr>().unwrap());
     }
 
     #[test]

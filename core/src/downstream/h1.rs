@@ -48,6 +48,9 @@ async fn one(
     scratch: &mut Scratch,
     began: Option<Moment>,
 ) -> After {
+    // The first bytes may have come with a PROXY header, and no wait have been needed.
+    connection.stay.entry.idle.set(false);
+    connection.stay.entry.fresh.set(false);
     let (plan, listener) = connection.stay.entry.listener.place();
     let Some(limits) = plan.snapshot.listeners.get(listener.0 as usize).map(|spec| spec.limits) else {
         return After::Close;

@@ -17,8 +17,6 @@ const LINGER_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub(super) async fn linger(local: &Rc<Local>, mut connection: Connection) {
     connection.writer.finish();
     connection.input.clear();
-    // A drain need not wait for it.
-    connection.stay.entry.idle.set(true);
     connection.set_deadline(local, local.now().after(LINGER_TIME));
     let mut seen = 0;
     while seen < LINGER_BYTES_MAX {

@@ -5,7 +5,6 @@ use ringway_http::{Framing, Known, Method, Persistence};
 
 use super::body::{self, Rest};
 use super::{Exchange, Scratch};
-use crate::clock::Moment;
 use crate::downstream::After;
 use crate::net::{Buffer, Buffers};
 
@@ -66,15 +65,15 @@ impl Exchange<'_> {
     pub(super) async fn send_own_part(&mut self, out: Buffer) -> Result<Buffer, After> {
         let len = out.len() as u64;
         let deadline = &self.scratch.write_deadline;
-        let cut = self.local.cut.get();
-        deadline.set(if cut { Moment(0) } else { self.local.now().after(self.limits.body_timeout) });
+        deadline.set_sliding(self.limits.body_timeout);
         match self.connection.writer.send(out, deadline).await {
             Ok(out) => {
                 self.record.bytes_out += len;
                 Ok(out)
             }
             Err(error) => {
-                self.record.fault(super::response::send_fault(self.local, &error));
+                let fault = self.true_fault(super::response::send_fault(&error));
+                self.record.fault(fault);
                 Err(After::Close)
             }
         }

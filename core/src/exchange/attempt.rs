@@ -1,10 +1,11 @@
 //! One attempt: a connection to one endpoint, the request on it, the response from it.
 
 use std::cell::Cell;
-use std::future::{Future, pending, poll_fn};
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use ringway_config::snapshot::{Limits, Route};
 use ringway_http::h1::{self, BodyReader, BodyWriter};
@@ -21,39 +22,38 @@ use crate::net::{Buffer, Buffers, Deadline, NetError, Reader, Writer};
 use crate::upstream::{Checkout, Seat};
 use crate::worker::Local;
 
+/// A client that has sent so much ahead of its answer is not read further until its turn.
+const AHEAD_BYTES_MAX: usize = 2 * Buffers::SMALL;
+
 /// What the two directions of an attempt tell each other.
 pub(super) struct Link {
     /// The request has been sent whole.
     pub(super) upload_done: Cell<bool>,
     /// The client has ended its sending side.
     pub(super) client_left: Cell<bool>,
-    /// The gateway cuts what still runs.
-    cut: Cell<bool>,
-    /// When the attempt began.
-    pub(super) began: Moment,
+    /// The request's way waits for the client's bytes.
+    awaits_client: Cell<bool>,
     /// Bytes of the request body taken in.
     bytes_in: Cell<u64>,
 }
 
 impl Link {
-    fn new(began: Moment, upload_done: bool) -> Self {
+    fn new(upload_done: bool) -> Self {
         Self {
             upload_done: Cell::new(upload_done),
             client_left: Cell::new(false),
-            cut: Cell::new(false),
-            began,
+            awaits_client: Cell::new(false),
             bytes_in: Cell::new(0),
         }
     }
 
-    /// The true reason of a wait that was over: the upstream was late, or somebody else ended it.
+    /// The true reason of a wait for the upstream that was over: it was late, or the client was.
     pub(super) fn why_late(&self, late: Fault) -> Fault {
-        let timeout = matches!(late, Fault::UpstreamTimeout | Fault::UpstreamBodyTimeout);
-        match (timeout, self.cut.get(), self.client_left.get()) {
-            (true, true, _) => Fault::DrainCut,
-            (true, false, true) => Fault::ClientClosed,
-            _ => late,
+        if matches!(late, Fault::UpstreamTimeout | Fault::UpstreamBodyTimeout) && self.client_left.get() {
+            return Fault::ClientClosed;
         }
+        let client_late = !self.upload_done.get() && self.awaits_client.get();
+        if late == Fault::UpstreamTimeout && client_late { Fault::RequestTimeout } else { late }
     }
 }
 
@@ -89,7 +89,7 @@ impl Exchange<'_> {
         if streams {
             self.body = RequestBody::Begun;
         }
-        let link = Link::new(now, !streams);
+        let link = Link::new(!streams);
         let outcome = self.both_ways(attempt, up, &link, framing).await;
         self.record.bytes_in += link.bytes_in.get();
         if streams && link.upload_done.get() {
@@ -147,7 +147,7 @@ impl Exchange<'_> {
         // Pinned here and lent: a future that is handed over is held twice.
         let response = pin!(response.run());
         if attempt.ready.is_some() {
-            let watch = pin!(watch_client(self.local, reader, deadline, &up.deadline, link));
+            let watch = pin!(watch_client(self.local, reader, input, deadline, &up.deadline, link));
             return drive(response, watch).await;
         }
         let mut upload =
@@ -258,18 +258,18 @@ impl Upload<'_> {
             },
             bytes_in: &self.link.bytes_in,
             bytes_out: &bytes_out,
-            began: self.link.began,
+            waited: Duration::ZERO,
             hurried: None,
+            reading: Some(&self.link.awaits_client),
         };
-        relay.run(Buffer::empty()).await.map_err(|error| upload_fault(self.local, &error))?;
+        relay.run(Buffer::empty()).await.map_err(|error| upload_fault(&error))?;
         self.link.upload_done.set(true);
-        watch_client(self.local, self.reader, self.deadline, write_deadline, self.link).await
+        watch_client(self.local, self.reader, self.input, self.deadline, write_deadline, self.link).await
     }
 }
 
-fn upload_fault(local: &Local, error: &RelayError) -> Fault {
+fn upload_fault(error: &RelayError) -> Fault {
     match error {
-        RelayError::Read(NetError::TimedOut) if local.cut.get() => Fault::DrainCut,
         RelayError::Read(NetError::TimedOut) => Fault::BodyTimeout,
         RelayError::Read(NetError::Io(_)) => Fault::ClientReset,
         RelayError::Body(BodyError::Truncated) => Fault::ClientClosed,
@@ -281,41 +281,35 @@ fn upload_fault(local: &Local, error: &RelayError) -> Fault {
     }
 }
 
-/// Watches the client while its answer is awaited, so that one that leaves stops the upstream's work, and the drain's
-/// deadline is heard. Takes no bytes: what a client sends ahead stays in the kernel until its turn.
+/// Watches the client while its answer is awaited, so that one that leaves stops the upstream's work. What it sends
+/// ahead is kept for its turn, up to a bound; beyond that its leaving cannot be seen.
 async fn watch_client(
     local: &Local,
     reader: &mut Reader,
-    cut: &Deadline,
+    input: &mut Buffer,
+    watch_deadline: &Deadline,
     response_deadline: &Deadline,
     link: &Link,
 ) -> Result<(), Fault> {
-    if local.cut.get() {
-        return Err(Fault::DrainCut);
-    }
-    cut.clear();
-    let readable = poll_fn(|cx| {
-        if cut.poll_expired(cx).is_ready() {
-            return Poll::Ready(false);
-        }
-        reader.poll_readable(cx).map(|()| true)
-    })
-    .await;
-    if !readable {
-        link.cut.set(true);
-        return Err(Fault::DrainCut);
-    }
-    match reader.peek() {
-        // The client is ahead with its next request.
-        Ok(n) if n > 0 => {}
-        Ok(_) => {
-            link.client_left.set(true);
-            let at = local.now().after(HALF_CLOSED_TIME);
-            if response_deadline.at().is_none_or(|before| before > at) {
-                response_deadline.set(at);
+    // Nothing is awaited of the client itself: only the end of a drain ends this wait.
+    watch_deadline.set(Moment(u64::MAX - 1));
+    // A body that is at hand stays in the input, too.
+    let full = input.len() + AHEAD_BYTES_MAX;
+    while input.len() < full {
+        match reader.recv(watch_deadline).await {
+            Ok(Some(ahead)) => input.absorb(ahead),
+            Ok(None) => {
+                link.client_left.set(true);
+                let at = local.now().after(HALF_CLOSED_TIME);
+                if response_deadline.at().is_none_or(|before| before > at) {
+                    response_deadline.set(at);
+                }
+                break;
             }
+            Err(NetError::TimedOut) => return Err(Fault::DrainCut),
+            Err(NetError::Io(_)) => return Err(Fault::ClientReset),
         }
-        Err(_) => return Err(Fault::ClientReset),
     }
-    pending().await
+    watch_deadline.expired().await;
+    Err(Fault::DrainCut)
 }

@@ -1,5 +1,7 @@
 //! How much of a request body has been used, and what to do with a rest that nobody wants.
 
+use std::time::Duration;
+
 use ringway_http::Framing;
 use ringway_http::h1::{BodyEvent, BodyReader};
 
@@ -11,6 +13,9 @@ use ringway_config::snapshot::Limits;
 /// A rest of at most so many bytes is read and forgotten to keep the connection; behind a larger one the connection
 /// is closed.
 const DISCARD_BYTES_MAX: u64 = 64 * 1024;
+
+/// For reading it.
+const DISCARD_TIME: Duration = Duration::from_secs(2);
 
 /// Where a request's body stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,8 +102,9 @@ pub(super) async fn discard(
     mut left: u64,
     limits: &Limits,
 ) -> Option<()> {
+    // In all, not for each piece: what is unwanted must not hold a connection for long.
+    connection.set_deadline(local, local.now().after(limits.body_timeout.min(DISCARD_TIME)));
     while left > 0 {
-        connection.set_deadline(local, local.now().after(limits.body_timeout));
         let mut more = connection.reader.recv(&connection.stay.entry.deadline).await.ok()??;
         let taken = more.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         more.consume(taken);

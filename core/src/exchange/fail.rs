@@ -21,6 +21,7 @@ struct ErrorText<'a> {
 impl Exchange<'_> {
     /// Answers a fault, or, when a response is under way, ends it such that the client sees that it is cut.
     pub(super) async fn fail(&mut self, fault: Fault) -> After {
+        let fault = self.true_fault(fault);
         let described = fault.describe();
         self.record.fault(fault);
         if self.record.has_responded() {
@@ -33,10 +34,10 @@ impl Exchange<'_> {
         }
         self.begin_answer(described.status);
         #[expect(clippy::wildcard_enum_match_arm, reason = "the pattern above names all three")]
-        if let Fault::Method | Fault::Connect | Fault::FileMethod = fault {
+        if let Fault::Method | Fault::Connect | Fault::Trace | Fault::FileMethod = fault {
             let allow = match fault {
                 Fault::Method => self.scratch.text.as_str(),
-                Fault::Connect => super::respond::METHODS,
+                Fault::Connect | Fault::Trace => super::respond::METHODS,
                 _ => "GET, HEAD",
             };
             let _ = self.scratch.response.fields.set("Allow", allow.as_bytes());
@@ -48,11 +49,27 @@ impl Exchange<'_> {
                 | Fault::RequestBody(_)
                 | Fault::HeaderTimeout
                 | Fault::BodyTimeout
+                | Fault::RequestTimeout
                 | Fault::BodyTooSlow
                 | Fault::Connect
         );
         let persistence = if broken { Persistence::Close } else { Persistence::KeepAlive };
         self.send_error(described.reason, described.message, persistence).await
+    }
+
+    /// At the end of a drain every wait ends as if its time were over: then the drain is what ended it.
+    pub(super) fn true_fault(&self, fault: Fault) -> Fault {
+        let late = matches!(
+            fault,
+            Fault::HeaderTimeout
+                | Fault::BodyTimeout
+                | Fault::RequestTimeout
+                | Fault::ClientStalled
+                | Fault::ConnectTimeout
+                | Fault::UpstreamTimeout
+                | Fault::UpstreamBodyTimeout
+        );
+        if late && self.local.cut.get() { Fault::DrainCut } else { fault }
     }
 
     /// Sends a filter's answer.

@@ -1,14 +1,14 @@
 //! The terminal that serves files: read through the ring, sent as the client takes them.
 
 use ringway_config::snapshot::StaticFiles;
-use ringway_http::Persistence;
+use ringway_http::{Method, Persistence};
 
 use super::Exchange;
 use super::static_files::{self, Answer};
 use crate::clock;
 use crate::downstream::After;
 use crate::error::Fault;
-use crate::net::{Buffers, File};
+use crate::net::{Buffer, Buffers, File};
 
 impl Exchange<'_> {
     /// `static`.
@@ -25,38 +25,54 @@ impl Exchange<'_> {
     }
 
     async fn send_file(&mut self, file: &File, mut offset: u64, len: u64) -> After {
+        let bodiless = self.scratch.request.method == Method::Head;
+        let mut left = if bodiless { 0 } else { len };
+        // Read before the head is made: a file that cannot be read is still an error of its own then.
+        let mut part = match self.read_part(file, &mut offset, &mut left).await {
+            Ok(part) => part,
+            Err(fault) => return self.fail(fault).await,
+        };
         let mut own = self.encode_own(len, Persistence::KeepAlive);
         let mut out = std::mem::take(&mut own.out);
-        let mut left = if own.bodiless { 0 } else { len };
-        while left > 0 {
-            let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(Buffers::LARGE);
-            let mut part = match file.read_at(&self.local.buffers, offset, wanted).await {
-                Ok(part) if !part.is_empty() => part,
-                // The file has shrunk, or cannot be read on: the client must not take what it has for the whole.
-                Ok(_) | Err(_) => return self.fail(Fault::FileError).await,
+        // The head goes with the first bytes when they are few.
+        if part.len() <= Buffers::SMALL {
+            out.append().extend_from_slice(part.filled());
+            part = std::mem::take(&mut out);
+        }
+        loop {
+            for bytes in [std::mem::take(&mut out), part] {
+                if !bytes.is_empty()
+                    && let Err(after) = self.send_own_part(bytes).await
+                {
+                    return after;
+                }
+            }
+            if left == 0 {
+                return self.finish_own(&own).await;
+            }
+            part = match self.read_part(file, &mut offset, &mut left).await {
+                Ok(part) => part,
+                // The client must not take what it has for the whole.
+                Err(fault) => return self.fail(fault).await,
             };
-            part.narrow(0..part.len().min(wanted));
-            offset += part.len() as u64;
-            left -= part.len() as u64;
-            // The head goes with the first bytes when they are few.
-            if !out.is_empty() && part.len() <= Buffers::SMALL {
-                out.append().extend_from_slice(part.filled());
-                part = std::mem::take(&mut out);
-            }
-            if !out.is_empty()
-                && let Err(after) = self.send_own_part(std::mem::take(&mut out)).await
-            {
-                return after;
-            }
-            if let Err(after) = self.send_own_part(part).await {
-                return after;
-            }
         }
-        if !out.is_empty()
-            && let Err(after) = self.send_own_part(out).await
-        {
-            return after;
+    }
+
+    /// The next part of a file; nothing when nothing is left.
+    async fn read_part(&self, file: &File, offset: &mut u64, left: &mut u64) -> Result<Buffer, Fault> {
+        if *left == 0 {
+            return Ok(Buffer::empty());
         }
-        self.finish_own(&own).await
+        let wanted = usize::try_from(*left).unwrap_or(usize::MAX).min(Buffers::LARGE);
+        match file.read_at(&self.local.buffers, *offset, wanted).await {
+            Ok(mut part) if !part.is_empty() => {
+                part.narrow(0..part.len().min(wanted));
+                *offset += part.len() as u64;
+                *left -= part.len() as u64;
+                Ok(part)
+            }
+            // The file has shrunk, or cannot be read on.
+            Ok(_) | Err(_) => Err(Fault::FileError),
+        }
     }
 }

@@ -195,6 +195,16 @@ impl<'a> Exchange<'a> {
         if request.path() == "*" {
             return Err(Step::Asterisk);
         }
+        if matches!(request.method, Method::Options | Method::Trace)
+            && !forwarded::may_forward(&mut request.fields)
+        {
+            // The last that may answer is the gateway itself, which echoes nothing.
+            return Err(if request.method == Method::Trace {
+                Step::Fault(Fault::Trace)
+            } else {
+                Step::Asterisk
+            });
+        }
         text.clear();
         let found = plan.snapshot.routes.find(self.listener, request, &mut facts.params, text);
         let redirect =

@@ -28,6 +28,8 @@ struct Attempts<'p> {
     tried: Vec<Rc<Seat>>,
     /// Whether the request was sent once more because a pooled connection had died; that happens once.
     replayed: bool,
+    /// The member of that repetition.
+    again: Option<Rc<Seat>>,
 }
 
 /// What follows a failed attempt.
@@ -47,10 +49,16 @@ impl Exchange<'_> {
         let plan = Rc::clone(&self.plan);
         let Some(upstream) = plan.upstream(id) else { return self.fail(Fault::NoEndpoint).await.into() };
         let until = self.local.now().after(route.timeout);
-        let mut attempts =
-            Attempts { route, until, ready: self.ready_body(), tried: Vec::new(), replayed: false };
+        let mut attempts = Attempts {
+            route,
+            until,
+            ready: self.ready_body(),
+            tried: Vec::new(),
+            replayed: false,
+            again: None,
+        };
         loop {
-            let Some(seat) = upstream.pick(&attempts.tried) else {
+            let Some(seat) = attempts.again.take().or_else(|| upstream.pick(&attempts.tried)) else {
                 return self.fail(Fault::NoEndpoint).await.into();
             };
             self.record.attempts += 1;
@@ -69,6 +77,7 @@ impl Exchange<'_> {
                         Next::Replay => {
                             attempts.replayed = true;
                             self.count(&seat, EndpointCount::Replays);
+                            attempts.again = Some(seat);
                             continue;
                         }
                         Next::Another => attempts.tried.push(Rc::clone(&seat)),
@@ -124,23 +133,30 @@ impl Exchange<'_> {
         match outcome {
             // Its connection is dropped: its body is not worth reading.
             Outcome::TryAgain => None,
-            Outcome::Upgraded => checkout.map(|checkout| End::Tunnel(Box::new(checkout))),
+            Outcome::Upgraded => {
+                self.use_ready_body();
+                checkout.map(|checkout| End::Tunnel(Box::new(checkout)))
+            }
             Outcome::Done { persistence, boundary } => {
                 if let (Some(proof), Some(checkout)) = (boundary, checkout) {
                     checkout.release(proof, self.local.now());
                 }
-                if let RequestBody::Untouched(_) = self.body {
-                    // It was sent from the input, where it still stands for the case of a repetition.
-                    let ready = self.ready_body().unwrap_or_default();
-                    self.connection.input.consume(ready);
-                    self.record.bytes_in += ready as u64;
-                    self.body = RequestBody::Done;
-                }
+                self.use_ready_body();
                 Some(End::After(match (persistence, self.body) {
                     (Persistence::KeepAlive, RequestBody::Done) => After::KeepAlive,
                     _ => After::Linger,
                 }))
             }
+        }
+    }
+
+    /// Takes a body that was at hand, and has been sent, off the input, where it stood for the case of a repetition.
+    fn use_ready_body(&mut self) {
+        if let RequestBody::Untouched(_) = self.body {
+            let ready = self.ready_body().unwrap_or_default();
+            self.connection.input.consume(ready);
+            self.record.bytes_in += ready as u64;
+            self.body = RequestBody::Done;
         }
     }
 

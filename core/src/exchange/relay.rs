@@ -67,10 +67,12 @@ pub(super) struct Relay<'a> {
     pub(super) bytes_in: &'a Cell<u64>,
     /// Bytes written, framing and what stood in front included.
     pub(super) bytes_out: &'a Cell<u64>,
-    /// When it began.
-    pub(super) began: Moment,
+    /// How long its sender was waited for.
+    pub(super) waited: Duration,
     /// Set once the client has ended its sending side: then what it waits for must keep coming.
     pub(super) hurried: Option<&'a Cell<bool>>,
+    /// Set while the sender's bytes are awaited.
+    pub(super) reading: Option<&'a Cell<bool>>,
 }
 
 impl Relay<'_> {
@@ -177,31 +179,39 @@ impl Relay<'_> {
     /// Receives more, or learns that nothing more comes.
     async fn more(&mut self) -> Result<(), RelayError> {
         if let Some(timeout) = self.pace.read_timeout {
-            let at = self.deadline_in(timeout);
+            let at = self.local.now().after(timeout);
             self.read_deadline.set(self.pace.read_until.map_or(at, |until| at.min(until)));
         }
         if self.hurried.is_some_and(Cell::get) {
-            self.read_deadline.set(self.deadline_in(HALF_CLOSED_TIME));
+            self.read_deadline.set(self.local.now().after(HALF_CLOSED_TIME));
         }
-        match self.reader.recv(self.read_deadline).await.map_err(RelayError::Read)? {
+        let since = self.pace.min_rate.map(|_| self.local.now());
+        self.say_reading(true);
+        let received = self.reader.recv(self.read_deadline).await;
+        self.say_reading(false);
+        match received.map_err(RelayError::Read)? {
             Some(bytes) => self.input.absorb(bytes),
             None => self.body.end_of_input().map_err(RelayError::Body)?,
         }
-        let Some(rate) = self.pace.min_rate else { return Ok(()) };
-        let elapsed = self.local.now().since(self.began);
+        let (Some(rate), Some(since)) = (self.pace.min_rate, since) else { return Ok(()) };
+        // Only the waits for the sender count: a slow receiver is not its fault.
+        self.waited += self.local.now().since(since);
         let got = self.bytes_in.get() + self.input.len() as u64;
-        let slow = elapsed > RATE_GRACE && u128::from(got) < u128::from(rate) * elapsed.as_millis() / 1000;
+        let slow =
+            self.waited > RATE_GRACE && u128::from(got) < u128::from(rate) * self.waited.as_millis() / 1000;
         if slow { Err(RelayError::TooSlow) } else { Ok(()) }
+    }
+
+    fn say_reading(&self, reading: bool) {
+        if let Some(flag) = self.reading {
+            flag.set(reading);
+        }
     }
 
     fn move_write_deadline(&self) {
         if let Some(timeout) = self.pace.write_timeout {
-            self.write_deadline.set(self.deadline_in(timeout));
+            self.write_deadline.set_sliding(timeout);
         }
-    }
-
-    fn deadline_in(&self, timeout: Duration) -> Moment {
-        if self.local.cut.get() { Moment(0) } else { self.local.now().after(timeout) }
     }
 }
 

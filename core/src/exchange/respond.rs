@@ -3,12 +3,13 @@
 use std::fmt::Write;
 
 use ringway_config::snapshot::Respond;
-use ringway_http::Persistence;
+use ringway_http::{HeadError, Persistence};
 
 use super::fail::quote;
 use super::{Exchange, Scratch};
 use crate::clock;
 use crate::downstream::After;
+use crate::error::Fault;
 
 /// The methods that a gateway passes on.
 pub(super) const METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH";
@@ -69,6 +70,10 @@ impl Exchange<'_> {
 
     /// Sends the client to the same URL over HTTPS: 308, so that the method stays.
     pub(super) async fn redirect_https(&mut self, port: u16) -> After {
+        if self.scratch.request.host().is_empty() {
+            // An HTTP/1.0 client that names no host cannot be sent to one.
+            return self.fail(Fault::Head(HeadError::HostMissing)).await;
+        }
         self.begin_answer(308);
         self.record.reason = Some("listener.redirect_https");
         let Scratch { request, response, text, .. } = &mut *self.scratch;

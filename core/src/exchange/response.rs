@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use ringway_config::snapshot::{Limits, Route};
 use ringway_filters::{Chain, ChainState, Facts};
@@ -120,16 +121,18 @@ impl Response<'_> {
 
     async fn send(&mut self, out: Buffer) -> Result<(), Fault> {
         let len = out.len() as u64;
-        self.write_deadline.set(self.local.now().after(self.limits.body_timeout));
+        self.write_deadline.set_sliding(self.limits.body_timeout);
         let sent = self.writer.send(out, self.write_deadline).await;
-        sent.map_err(|error| send_fault(self.local, &error))?;
+        sent.map_err(|error| send_fault(&error))?;
         self.record.bytes_out += len;
         Ok(())
     }
 
     /// A 101: the client gets it, and the exchange becomes a tunnel.
     async fn upgrade(&mut self) -> Result<Outcome, Fault> {
-        if self.upgrade.is_empty() || self.request.version == Version::Http10 {
+        // A body that is still coming would run into the tunnel.
+        if self.upgrade.is_empty() || self.request.version == Version::Http10 || !self.link.upload_done.get()
+        {
             return Err(Fault::UnaskedUpgrade);
         }
         let protocol = self.head.fields.known(Known::Upgrade).unwrap_or(self.upgrade).to_vec();
@@ -150,10 +153,7 @@ impl Response<'_> {
         }
         // An answer that came before the whole request leaves the client's connection in the middle of a message.
         // A drain may have begun since the request came.
-        let persist = self.may_persist
-            && self.local.ready.get()
-            && self.link.upload_done.get()
-            && !self.link.client_left.get();
+        let persist = self.may_persist && self.local.ready.get() && self.link.upload_done.get();
         let persistence = if persist { Persistence::KeepAlive } else { Persistence::Close };
         let mut out = self.local.buffers.take(crate::net::Buffers::SMALL);
         let (encoder, persistence) = h1::write_response(
@@ -200,12 +200,13 @@ impl Response<'_> {
             },
             bytes_in: &bytes_in,
             bytes_out: &bytes_out,
-            began: self.link.began,
+            waited: Duration::ZERO,
             hurried: Some(&self.link.client_left),
+            reading: None,
         };
         let relayed = relay.run(out).await;
         self.record.bytes_out += bytes_out.get();
-        relayed.map_err(|error| self.link.why_late(relay_fault(self.local, &error)))?;
+        relayed.map_err(|error| self.link.why_late(relay_fault(&error)))?;
         let clean = self.head.persistence == Persistence::KeepAlive
             && framing != Framing::UntilClose
             && self.input.is_empty()
@@ -214,23 +215,21 @@ impl Response<'_> {
     }
 }
 
-fn relay_fault(local: &Local, error: &RelayError) -> Fault {
+fn relay_fault(error: &RelayError) -> Fault {
     match error {
-        RelayError::Read(NetError::TimedOut) if local.cut.get() => Fault::DrainCut,
         // Responses have neither a limit nor a least rate.
         RelayError::Read(NetError::TimedOut) | RelayError::TooLarge | RelayError::TooSlow => {
             Fault::UpstreamBodyTimeout
         }
         RelayError::Read(NetError::Io(_)) => Fault::UpstreamBody(ringway_http::BodyError::Truncated),
         RelayError::Body(error) => Fault::UpstreamBody(*error),
-        RelayError::Write(error) => send_fault(local, error),
+        RelayError::Write(error) => send_fault(error),
     }
 }
 
 /// Why the client could not be written to.
-pub(super) fn send_fault(local: &Local, error: &NetError) -> Fault {
+pub(super) fn send_fault(error: &NetError) -> Fault {
     match error {
-        NetError::TimedOut if local.cut.get() => Fault::DrainCut,
         NetError::TimedOut => Fault::ClientStalled,
         NetError::Io(_) => Fault::ClientReset,
     }

@@ -137,6 +137,11 @@ impl Buffer {
         if self.is_empty() {
             *self = other;
         } else {
+            // What is used up goes first: a sender whose reads always end within a message would keep it for ever.
+            if self.start > 0 {
+                self.data.drain(..self.start);
+                self.start = 0;
+            }
             self.data.extend_from_slice(other.filled());
         }
     }
@@ -165,6 +170,21 @@ impl Drop for Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn absorbing_behind_a_rest_for_ever_takes_no_more_memory() {
+        let buffers = Buffers::new();
+        let mut input = buffers.take(Buffers::SMALL);
+        input.append().extend_from_slice(b"x");
+        for _ in 0..1_000 {
+            let mut more = buffers.take(Buffers::SMALL);
+            more.append().extend_from_slice(&[b'y'; 10_000]);
+            input.absorb(more);
+            input.consume(10_000);
+            assert_eq!(input.len(), 1);
+        }
+        assert!(input.append().capacity() <= 4 * Buffers::SMALL);
+    }
 
     #[test]
     fn consume_narrow_and_absorb_keep_the_rest() {

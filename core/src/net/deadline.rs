@@ -30,6 +30,8 @@ pub struct Timers {
     timer_tick: Cell<u64>,
     /// Those that wait for the driver's next turn.
     turns: RefCell<Vec<Waker>>,
+    /// Every deadline has passed, whatever it is set to.
+    over: Cell<bool>,
     stopping: Cell<bool>,
     stopped: Cell<bool>,
     stop_waker: RefCell<Option<Waker>>,
@@ -65,6 +67,7 @@ impl Timers {
             timer,
             timer_tick: Cell::new(NEVER),
             turns: RefCell::default(),
+            over: Cell::new(false),
             stopping: Cell::new(false),
             stopped: Cell::new(false),
             stop_waker: RefCell::new(None),
@@ -76,7 +79,25 @@ impl Timers {
 
     /// A deadline that is not set.
     pub fn deadline(self: &Rc<Self>) -> Deadline {
+        self.make(Kind::Cuttable)
+    }
+
+    /// Makes every deadline of this thread pass, now and for good; sleeps go on. The end of a drain.
+    pub fn expire_all(&self) {
+        self.over.set(true);
+        let mut wakers = Vec::new();
+        for entry in self.wheel.borrow().slots.iter().flatten().filter(|entry| entry.kind == Kind::Cuttable) {
+            wakers.extend(entry.waker.take());
+        }
+        for waker in wakers {
+            waker.wake();
+        }
+    }
+
+    fn make(self: &Rc<Self>, kind: Kind) -> Deadline {
         let entry = Entry {
+            kind,
+            slide: Cell::new(0),
             at: Cell::new(NEVER),
             scheduled: Cell::new(NEVER),
             passed: Cell::new(false),
@@ -180,9 +201,19 @@ pub(super) async fn turn() {
     .await;
 }
 
+/// Whether [`Timers::expire_all`] reaches it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Cuttable,
+    Sleep,
+}
+
 /// What a deadline and the wheel share.
 #[derive(Debug)]
 struct Entry {
+    kind: Kind,
+    /// Nanoseconds by which progress moves the deadline; 0 for none.
+    slide: Cell<u64>,
     /// The deadline, in nanoseconds; [`NEVER`] when not set.
     at: Cell<u64>,
     /// The tick of the slot in which it is; [`NEVER`] when in none. Copies in other slots are stale.
@@ -213,11 +244,12 @@ struct Wheel {
 impl Wheel {
     fn new() -> Self {
         Self {
-            slots: (0..SLOTS).map(|_| Vec::new()).collect(),
+            // Room for a few, so that a quiet worker allocates nothing when it comes to a slot for the first time.
+            slots: (0..SLOTS).map(|_| Vec::with_capacity(4)).collect(),
             used: [0; (SLOTS / 64) as usize],
             cursor: 0,
-            scratch: Vec::new(),
-            later: Vec::new(),
+            scratch: Vec::with_capacity(4),
+            later: Vec::with_capacity(4),
         }
     }
 
@@ -309,6 +341,25 @@ pub struct Deadline {
 impl Deadline {
     /// Moves it.
     pub fn set(&self, at: Moment) {
+        self.entry.slide.set(0);
+        self.move_to(at);
+    }
+
+    /// Sets it to so long from now, and from each later progress of a send.
+    pub fn set_sliding(&self, timeout: Duration) {
+        self.entry.slide.set(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX));
+        self.move_to(self.timers.clock.now().after(timeout));
+    }
+
+    /// Bytes have moved: a sliding deadline is moved on.
+    pub(super) fn progressed(&self) {
+        let slide = self.entry.slide.get();
+        if slide > 0 {
+            self.move_to(self.timers.clock.now().after(Duration::from_nanos(slide)));
+        }
+    }
+
+    fn move_to(&self, at: Moment) {
         self.entry.at.set(at.0);
         self.entry.passed.set(false);
         if self.entry.tick() < self.entry.scheduled.get() {
@@ -329,7 +380,7 @@ impl Deadline {
 
     /// Ready once it has passed; wakes the task then.
     pub fn poll_expired(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.entry.passed.get() {
+        if self.entry.passed.get() || (self.timers.over.get() && self.entry.kind == Kind::Cuttable) {
             return Poll::Ready(());
         }
         let mut waker = self.entry.waker.borrow_mut();
@@ -365,7 +416,7 @@ impl Drop for Deadline {
 /// Waits. For control and helpers; the request path uses deadlines.
 pub async fn sleep(duration: Duration) {
     let timers = Timers::start();
-    let deadline = timers.deadline();
+    let deadline = timers.make(Kind::Sleep);
     deadline.set(timers.clock.now().after(duration));
     deadline.expired().await;
 }
@@ -376,6 +427,8 @@ mod tests {
 
     fn entry(at: u64) -> Rc<Entry> {
         Rc::new(Entry {
+            kind: Kind::Cuttable,
+            slide: Cell::new(0),
             at: Cell::new(at),
             scheduled: Cell::new(NEVER),
             passed: Cell::new(false),

@@ -17,7 +17,7 @@ use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::{Domain, SockAddr, SockRef, Socket as SystemSocket, Type};
 
 use super::deadline::turn;
-use super::socket::{Socket, Watch, is_epoll};
+use super::socket::{Socket, Watch, is_epoll, set_unsent_max};
 use super::{Peer, Stream};
 
 /// The accept queue's length; the kernel cuts it to `net.core.somaxconn`.
@@ -101,6 +101,10 @@ fn bind_tcp(mut address: SocketAddr, count: usize, sharing: Sharing) -> io::Resu
     Ok(bound)
 }
 
+/// What the kernel queues of an answer beyond what is under way to the client. Without a bound it reports room only
+/// after a third of a queue of megabytes has drained, and a slow client that takes bytes all the time looks stalled.
+const UNSENT_BYTES_MAX: u32 = 128 * 1024;
+
 fn tcp_socket(address: SocketAddr, share: bool) -> io::Result<SystemSocket> {
     // CLOEXEC is set by `new`.
     let socket = SystemSocket::new(Domain::for_address(address), Type::STREAM, None)?;
@@ -112,8 +116,9 @@ fn tcp_socket(address: SocketAddr, share: bool) -> io::Result<SystemSocket> {
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    // Accepted sockets inherit it.
+    // Accepted sockets inherit both.
     socket.set_nodelay(true)?;
+    set_unsent_max(&socket, UNSENT_BYTES_MAX)?;
     socket.bind(&SockAddr::from(address))?;
     Ok(socket)
 }

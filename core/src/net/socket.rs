@@ -25,6 +25,17 @@ use monoio::io::OwnedWriteHalf;
 use monoio::net::UnixStream;
 use pin_project_lite::pin_project;
 
+/// Sets `TCP_NOTSENT_LOWAT`.
+pub(super) fn set_unsent_max(socket: &impl AsFd, bytes: u32) -> io::Result<()> {
+    let fd = socket.as_fd().as_raw_fd();
+    let size = libc::socklen_t::try_from(size_of::<u32>()).unwrap_or_default();
+    // SAFETY: the descriptor is borrowed for the call, and the kernel reads `size` bytes of a live u32.
+    let result = unsafe {
+        libc::setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, (&raw const bytes).cast(), size)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 thread_local! {
     /// Whether this thread's driver is epoll; set by the runtime before anything runs.
     static EPOLL: Cell<bool> = const { Cell::new(false) };

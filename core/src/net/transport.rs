@@ -285,6 +285,9 @@ impl Writer {
             let (result, slice) = until(sending, deadline).await?;
             buffer.put_back(slice.into_inner(), start);
             buffer.consume(progress(result)?);
+            if !buffer.is_empty() {
+                deadline.progressed();
+            }
         }
         self.in_flight = false;
         buffer.clear();
@@ -318,6 +321,7 @@ impl Writer {
             first.put_back(one, one_start);
             second.put_back(two, two_start);
             let sent = progress(result)?;
+            deadline.progressed();
             let of_first = sent.min(first.len());
             first.consume(of_first);
             second.consume(sent - of_first);

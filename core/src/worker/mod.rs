@@ -217,6 +217,7 @@ impl Worker {
         let cut = local.registry.len() as u64;
         if cut > 0 {
             local.cut.set(true);
+            local.timers.expire_all();
             let grace = local.now().after(CUT_GRACE);
             while local.registry.len() > 0 && local.now() < grace {
                 local.registry.wake(|_| true);

@@ -40,8 +40,8 @@ pub(crate) struct Scratches {
 
 /// At most so many are kept free.
 const FREE_MAX: usize = 1024;
-/// A scratch whose texts grew beyond this is not kept.
-const TEXT_BYTES_MAX: usize = 64 * 1024;
+/// A scratch that grew beyond this, by an uncommon head, is not kept.
+const BYTES_MAX: usize = 32 * 1024;
 
 impl Scratches {
     /// A free one, or a new one.
@@ -71,7 +71,11 @@ impl Scratches {
         scratch.fields.clear();
         scratch.write_deadline.clear();
         let mut free = self.free.borrow_mut();
-        if free.len() < FREE_MAX && scratch.path.capacity() <= TEXT_BYTES_MAX {
+        let texts = [&scratch.path, &scratch.text, &scratch.facts.host, &scratch.facts.request_id];
+        let fields = [&scratch.request.fields, &scratch.response.fields, &scratch.fields];
+        let held = texts.iter().map(|text| text.capacity()).sum::<usize>()
+            + fields.iter().map(|fields| fields.memory_bytes()).sum::<usize>();
+        if free.len() < FREE_MAX && held <= BYTES_MAX {
             free.push(scratch);
         }
     }
