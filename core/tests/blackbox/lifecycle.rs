@@ -474,3 +474,59 @@ fn a_taken_metrics_port_is_named() {
     assert!(!gateway.wait().success());
     assert!(gateway.output().contains(&format!("{address}:9090")), "{}", gateway.output());
 }
+
+#[test]
+fn a_burst_of_reloads_ends_with_the_last_file() {
+    let origin = Origin::saying("x");
+    let gateway = Gateway::start(&numbered(&origin, 0));
+    for number in 1..=50 {
+        gateway.reload(&numbered(&origin, number));
+    }
+    in_force(&gateway, 50);
+    assert_eq!(gateway.client().get("/").text(), "x");
+}
+
+#[test]
+fn what_a_reload_cannot_change_is_said() {
+    let origin = Origin::saying("x");
+    let gateway = Gateway::start(&numbered(&origin, 1));
+    gateway.reload(&format!("{}\n[server]\nworkers = 2\n", numbered(&origin, 2)));
+    gateway.line_with(&["workers", "restart"]);
+    assert_eq!(gateway.client().get("/").text(), "x");
+}
+
+#[test]
+fn limits_and_header_operations_change_with_a_reload_on_open_connections() {
+    let origin = Origin::saying("x");
+    let gateway = Gateway::start(&numbered(&origin, 1));
+    let mut client = gateway.client();
+    assert_eq!(client.get("/").field("x-new"), None);
+    let text =
+        numbered(&origin, 2) + "[routes.all.response]\nset = { X-New = \"1\" }\n[limits]\nuri = \"64B\"\n";
+    gateway.reload(&text);
+    in_force(&gateway, 2);
+    assert_eq!(client.get("/").field("x-new"), Some("1"));
+    assert_eq!(client.get(&format!("/{}", "x".repeat(64))).status, 414);
+}
+
+#[test]
+fn an_upstream_that_is_gone_from_the_file_finishes_what_it_has_begun() {
+    let go = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&go);
+    let origin = Origin::start(move |visit| {
+        visit.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbe");
+        eventually("the test lets it go on", || flag.load(Ordering::SeqCst));
+        visit.send("ll");
+    });
+    let gateway = Gateway::start(&numbered(&origin, 1));
+    let mut client = gateway.client();
+    client.send(get("/"));
+    client.head();
+    gateway
+        .reload("[routes.epoch]\nmatch = { path = \"/epoch\" }\nrespond = { status = 200, body = \"2\" }\n");
+    in_force(&gateway, 2);
+    go.store(true, Ordering::SeqCst);
+    assert_eq!(client.exactly(4), b"bell");
+    assert_eq!(client.get("/").status, 404, "the next one is under the new file");
+    eventually("nothing is kept of the upstream", || origin.open_connections() == 0);
+}

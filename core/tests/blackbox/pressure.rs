@@ -185,3 +185,46 @@ fn a_listener_may_have_several_addresses_of_both_families() {
     assert_eq!(client.get("/").text(), "x");
     assert!(origin.heads().last().unwrap().contains("::1"), "{:?}", origin.heads().last());
 }
+
+#[test]
+fn waiting_costs_no_cpu_time() {
+    let origin = Origin::start(|visit| match visit.path() {
+        "/tunnel" => {
+            visit.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+            visit.until_peer_leaves();
+        }
+        "/flood" => {
+            visit.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
+            while visit.try_send(vec![0; 65536]).is_ok() {}
+            visit.close();
+        }
+        "/quick" => visit.send(ok("x")),
+        _ => visit.until_peer_leaves(),
+    });
+    let gateway = Gateway::start(&format!("{}\n[server]\nworkers = 2\n", proxying(&origin)));
+    let with = |bytes: &str| {
+        let mut client = gateway.client();
+        client.send(bytes);
+        client
+    };
+    let mut clients = vec![
+        with(""),
+        with("GET / HTTP/1.1\r\nHo"),
+        with(&get("/quick")),
+        with(&get("/slow")),
+        with(&[get("/slow"), get("/ahead")].concat()),
+        with("PUT /slow HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nhalf"),
+        with(&get("/flood")),
+        with(&get("/tunnel").replace("\r\n\r\n", "\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")),
+    ];
+    clients.push(with(&get("/slow")));
+    clients.last().unwrap().finish();
+    eventually("all have come", || origin.requests() >= 7);
+    crate::support::settled(|| usize::try_from(gateway.cpu_time().as_millis()).unwrap());
+    let (began, before) = (now(), gateway.cpu_time());
+    while now() - began < Duration::from_secs(2) {
+        crate::support::breathe();
+    }
+    let spent = gateway.cpu_time().saturating_sub(before);
+    assert!(spent <= Duration::from_millis(100), "{spent:?} of CPU time in two seconds of waiting");
+}
