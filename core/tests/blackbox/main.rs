@@ -7,6 +7,8 @@ mod balance;
 #[cfg(test)]
 mod bodies;
 #[cfg(test)]
+mod driver;
+#[cfg(test)]
 mod edges;
 #[cfg(test)]
 mod forwarded;

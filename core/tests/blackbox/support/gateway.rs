@@ -44,8 +44,13 @@ impl Gateway {
 
     /// Starts the binary and does not wait for anything.
     pub(crate) fn spawn(dir: &Path, address: Ipv4Addr, config: &str) -> Self {
+        Self::spawn_as(Command::new(env!("CARGO_BIN_EXE_ringway")), dir, address, config)
+    }
+
+    /// The same with a command that the test has prepared; it has no arguments yet.
+    pub(crate) fn spawn_as(mut binary: Command, dir: &Path, address: Ipv4Addr, config: &str) -> Self {
         std::fs::write(dir.join("ringway.toml"), complete(config, address, dir)).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_ringway"))
+        let child = binary
             .args(["run", "-c"])
             .arg(dir.join("ringway.toml"))
             .stdin(Stdio::null())
@@ -56,7 +61,8 @@ impl Gateway {
         Self { child, address, dir: dir.to_path_buf() }
     }
 
-    fn wait_until_listening(&mut self) {
+    /// Waits until every TCP address of the file's listeners is listened on.
+    pub(crate) fn wait_until_listening(&mut self) {
         let text = std::fs::read_to_string(self.dir.join("ringway.toml")).unwrap();
         let own = self.address.to_string();
         let binds = text.lines().filter(|line| line.trim_start().starts_with("bind") && line.contains(&own));
