@@ -206,6 +206,10 @@ impl Response<'_> {
         };
         let relayed = relay.run(out).await;
         self.record.bytes_out += bytes_out.get();
+        if matches!(relayed, Err(RelayError::Body(_))) && bytes_out.get() == 0 {
+            // The head is still here: the client can be told what is wrong with the body.
+            self.record.status = 0;
+        }
         relayed.map_err(|error| self.link.why_late(relay_fault(&error)))?;
         let clean = self.head.persistence == Persistence::KeepAlive
             && framing != Framing::UntilClose

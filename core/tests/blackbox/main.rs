@@ -11,6 +11,8 @@ mod driver;
 #[cfg(test)]
 mod edges;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod forwarded;
 #[cfg(test)]
 mod lifecycle;
