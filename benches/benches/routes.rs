@@ -7,6 +7,7 @@ use std::time::Duration;
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use ringway_benches::{file, get, request, route, rules};
 use ringway_config::load::{Names, Secrets, load_str};
+use ringway_config::regex::Scratch;
 use ringway_config::rewrite::Rewrite;
 use ringway_config::routes::{Found, PathRule, Routes};
 use ringway_filters::Params;
@@ -30,14 +31,16 @@ fn look_up(c: &mut Criterion) {
         ];
         for (kind, (host, path), expected) in &cases {
             let want = get(host, path);
-            let (mut params, mut allow) = (Params::default(), String::new());
-            let found = match routes.look_up(&want, &mut params, &mut allow) {
+            let (mut params, mut scratch, mut allow) = (Params::default(), Scratch::default(), String::new());
+            let found = match routes.look_up(&want, &mut params, &mut scratch, &mut allow) {
                 Found::Route(id) => Some(id.0 as usize),
                 Found::MethodNotAllowed(_) | Found::Nothing => None,
             };
             assert_eq!(found, Some(*expected), "{kind} among {count}");
             group.bench_function(BenchmarkId::new(*kind, count), |b| {
-                b.iter(|| routes.look_up(black_box(&want), &mut params, &mut allow) == Found::Nothing);
+                b.iter(|| {
+                    routes.look_up(black_box(&want), &mut params, &mut scratch, &mut allow) == Found::Nothing
+                });
             });
         }
     }
@@ -49,12 +52,12 @@ fn look_up_each(c: &mut Criterion) {
     let count = 10_000;
     let Some(routes) = routes(count) else { return };
     let asked: Vec<_> = (0..count - 1).map(|n| request(n * 7_919 % (count - 1))).collect();
-    let (mut params, mut allow) = (Params::default(), String::new());
+    let (mut params, mut scratch, mut allow) = (Params::default(), Scratch::default(), String::new());
     let mut next = asked.iter().cycle();
     c.bench_function("route lookup/each of 10000 in turn", |b| {
         b.iter(|| {
             let Some((host, path)) = next.next() else { return false };
-            routes.look_up(&get(host, path), &mut params, &mut allow) == Found::Nothing
+            routes.look_up(&get(host, path), &mut params, &mut scratch, &mut allow) == Found::Nothing
         });
     });
 }
@@ -64,7 +67,7 @@ fn build(c: &mut Criterion) {
     // With priorities, each route is also held against those that go before it.
     let mut ranked = alike.clone();
     for (n, rule) in (0..).zip(&mut ranked) {
-        rule.priority = if rule.path.matches("/") { -1 } else { n % 7 };
+        rule.priority = if rule.path.matches("/", &mut Scratch::default()) { -1 } else { n % 7 };
     }
     for (name, rules) in [("build 10,000 routes", alike), ("build 10,000 routes of 8 priorities", ranked)] {
         let made = || (rules.clone(), (0..rules.len()).map(route).collect::<Vec<_>>());
@@ -103,13 +106,14 @@ fn rewrite(c: &mut Criterion) {
     ];
     let mut params = Params::default();
     params.push("id", "1234567");
+    let mut scratch = Scratch::default();
     for (name, rewrite) in cases {
         let Ok(rewrite) = rewrite else { continue };
         let mut out = String::with_capacity(256);
         group.bench_function(name, |b| {
             b.iter(|| {
                 out.clear();
-                rewrite.apply(black_box("/api/v1/users/1234567"), &params, &mut out);
+                rewrite.apply(black_box("/api/v1/users/1234567"), &params, &mut scratch, &mut out);
                 out.len()
             });
         });

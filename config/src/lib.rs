@@ -7,6 +7,7 @@ pub mod error;
 pub mod explain;
 mod file;
 pub mod load;
+pub mod regex;
 mod resolve;
 pub mod rewrite;
 pub mod routes;

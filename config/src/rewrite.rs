@@ -5,13 +5,13 @@
 
 use std::fmt;
 
+use regex_automata::PatternID;
 use regex_automata::util::primitives::NonMaxUsize;
-use regex_automata::util::syntax;
-use regex_automata::{Input, PatternID, meta};
 use ringway_filters::Params;
 
+use crate::regex::{Regex, Scratch, group};
 use crate::routes::PathRule;
-use crate::routes::path::{compile, encode, is_path_byte};
+use crate::routes::path::{encode, is_path_byte};
 use crate::routes::rule::hex;
 
 /// A route's rewrite, compiled.
@@ -36,9 +36,7 @@ const SLOTS_MAX: usize = 2 * (GROUPS_MAX + 1);
 /// A regular expression and what stands in its matches' place.
 #[derive(Debug)]
 pub struct Replace {
-    /// As it was written.
-    text: String,
-    regex: meta::Regex,
+    regex: Regex,
     to: String,
     parts: Vec<Part<usize>>,
 }
@@ -73,14 +71,9 @@ impl Rewrite {
     /// `rewrite = { regex, to }`: every match is replaced by `to`, in which `$1` and `${1}` stand for a group,
     /// `${name}` for a named one and `$$` for a dollar sign.
     pub fn regex(text: &str, to: &str) -> Result<Self, String> {
-        // For its messages: the engine below is the same.
-        compile(text)?;
-        let ascii = syntax::Config::new().unicode(false).utf8(false);
-        let engine =
-            meta::Regex::builder().syntax(ascii).configure(meta::Config::new().utf8_empty(false)).build(text);
-        let regex = engine.map_err(|error| format!("not a regular expression: {error}"))?;
+        let regex = Regex::new(text)?;
         let parts = parse_replacement(to, &regex)?;
-        Ok(Self::Regex(Replace { text: text.to_owned(), regex, to: to.to_owned(), parts }))
+        Ok(Self::Regex(Replace { regex, to: to.to_owned(), parts }))
     }
 
     /// A path such as `/internal/{id}` with the parameters of the route's pattern.
@@ -92,9 +85,17 @@ impl Rewrite {
         Ok(Self::Template(Template { to: to.to_owned(), parts }))
     }
 
+    /// The regular expression that it searches with.
+    pub(crate) fn regex_mut(&mut self) -> Option<&mut Regex> {
+        match self {
+            Self::Regex(replace) => Some(&mut replace.regex),
+            Self::Keep | Self::StripPrefix(_) | Self::Template(_) => None,
+        }
+    }
+
     /// Appends the upstream's path (query not included) for a normalised request path. The `*` of `OPTIONS *` stays
-    /// as it is, or adds nothing to a base path that is already in `out`.
-    pub fn apply(&self, path: &str, params: &Params, out: &mut String) {
+    /// as it is, or adds nothing to a base path that is already in `out`. `scratch` is the worker's own.
+    pub fn apply(&self, path: &str, params: &Params, scratch: &mut Scratch, out: &mut String) {
         let start = out.len();
         if !path.starts_with('/') {
             out.push_str(if start == 0 { "*" } else { "" });
@@ -107,7 +108,7 @@ impl Rewrite {
                 out.push_str(if rest.is_empty() { "/" } else { rest });
             }
             Self::Regex(replace) => {
-                replace.apply(path, out);
+                replace.apply(path, scratch, out);
                 clean(out, start);
             }
             Self::Template(template) => {
@@ -128,23 +129,21 @@ impl fmt::Display for Rewrite {
         match self {
             Self::Keep => f.write_str("the path stays as it is"),
             Self::StripPrefix(prefix) => write!(f, "the prefix {prefix} is stripped"),
-            Self::Regex(replace) => write!(f, "matches of {} become {}", replace.text, replace.to),
+            Self::Regex(replace) => write!(f, "matches of {} become {}", replace.regex.as_str(), replace.to),
             Self::Template(template) => write!(f, "the path becomes {}", template.to),
         }
     }
 }
 
 impl Replace {
-    fn apply(&self, path: &str, out: &mut String) {
+    fn apply(&self, path: &str, scratch: &mut Scratch, out: &mut String) {
         // No more offsets than are needed: the whole match alone is found faster.
         let last_group = self.parts.iter().map(Part::group).max().unwrap_or_default();
         let mut slots = [None; SLOTS_MAX];
         let slots = slots.get_mut(..2 * (last_group + 1)).unwrap_or_default();
         let (mut at, mut copied, mut last_end) = (0, 0, None);
         while at <= path.len() {
-            let input = Input::new(path).span(at..path.len());
-            let found = self.regex.search_slots(&input, slots);
-            let Some((start, end)) = found.and_then(|_| group(slots, 0)) else { break };
+            let Some((start, end)) = self.regex.find_at(path, at, slots, scratch) else { break };
             // An empty match counts only where no match has just ended; either way the search goes on after it.
             at = if start == end { end + 1 } else { end };
             if start == end && last_end == Some(end) {
@@ -179,14 +178,7 @@ impl Part<usize> {
     }
 }
 
-/// Where a group matched.
-fn group(slots: &[Option<NonMaxUsize>], number: usize) -> Option<(usize, usize)> {
-    let start = slots.get(2 * number).copied().flatten()?;
-    let end = slots.get(2 * number + 1).copied().flatten()?;
-    Some((start.get(), end.get()))
-}
-
-fn parse_replacement(to: &str, regex: &meta::Regex) -> Result<Vec<Part<usize>>, String> {
+fn parse_replacement(to: &str, regex: &Regex) -> Result<Vec<Part<usize>>, String> {
     let mut parts = Vec::new();
     let mut rest = to;
     while let Some((literal, after)) = rest.split_once('$') {
@@ -205,10 +197,10 @@ fn parse_replacement(to: &str, regex: &meta::Regex) -> Result<Vec<Part<usize>>, 
                 "`$` begins `$1` or `${{name}}`, found `{to}`; for the sign itself write `$$`"
             ));
         }
-        let groups = regex.captures_len() - 1;
+        let groups = regex.groups().group_len(PatternID::ZERO).saturating_sub(1);
         let number = match name.parse::<usize>() {
             Ok(number) => Some(number).filter(|number| *number <= groups),
-            Err(_) => regex.group_info().to_index(PatternID::ZERO, name),
+            Err(_) => regex.groups().to_index(PatternID::ZERO, name),
         };
         let group = number.ok_or_else(|| {
             format!("the regular expression has no group `{name}` for `{to}`; it has {groups} group(s)")
@@ -355,7 +347,7 @@ mod tests {
             all.push(name, value);
         }
         let mut out = String::from("/base");
-        rewrite.apply(path, &all, &mut out);
+        rewrite.apply(path, &all, &mut Scratch::default(), &mut out);
         out.strip_prefix("/base").unwrap().to_owned()
     }
 
@@ -471,7 +463,7 @@ mod tests {
     #[test]
     fn the_star_of_options_is_no_path() {
         let mut out = String::new();
-        Rewrite::Keep.apply("*", &Params::default(), &mut out);
+        Rewrite::Keep.apply("*", &Params::default(), &mut Scratch::default(), &mut out);
         assert_eq!(out, "*");
         assert_eq!(apply(&Rewrite::regex(".*", "/x").unwrap(), "*", &[]), "");
     }

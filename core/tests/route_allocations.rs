@@ -1,12 +1,15 @@
-//! Counts what looking a route up and rewriting its path allocate once their memory is there: nothing.
+//! Counts what looking a route up and rewriting its path allocate once their memory is there: nothing, on any
+//! thread.
 #![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
 
 mod counting;
 
 use std::path::Path;
+use std::sync::Barrier;
 
 use counting::allocations;
 use ringway_config::load::{Names, Secrets, load_str};
+use ringway_config::regex::Scratch;
 use ringway_config::routes::Found;
 use ringway_config::snapshot::{ListenerId, Snapshot};
 use ringway_filters::Params;
@@ -49,17 +52,18 @@ const REQUESTS: [(&str, &str); 7] = [
 #[derive(Default)]
 struct Memory {
     params: Params,
+    scratch: Scratch,
     allow: String,
     path: String,
 }
 
 fn look_up(snapshot: &Snapshot, request: &RequestHead, memory: &mut Memory, expected: &str) {
-    let Memory { params, allow, path } = memory;
+    let Memory { params, scratch, allow, path } = memory;
     path.clear();
-    match snapshot.routes.find(ListenerId(0), request, params, allow) {
+    match snapshot.routes.find(ListenerId(0), request, params, scratch, allow) {
         Found::Route(id) => {
             let route = snapshot.routes.route(id).expect("a route that was found");
-            route.rewrite.apply(request.path(), params, path);
+            route.rewrite.apply(request.path(), params, scratch, path);
         }
         Found::MethodNotAllowed(allow) => path.push_str(allow),
         Found::Nothing => {}
@@ -67,24 +71,64 @@ fn look_up(snapshot: &Snapshot, request: &RequestHead, memory: &mut Memory, expe
     assert_eq!(path, expected);
 }
 
-#[test]
-fn routing_allocates_nothing_per_request_in_the_steady_state() {
+/// A file's snapshot, and requests with what is expected of each.
+fn prepare() -> (Snapshot, [(RequestHead, &'static str); 7]) {
     let loaded = load_str("test.toml", FILE, Path::new("/"), &mut Names::default(), Secrets::Ignore);
-    let snapshot = loaded.expect("a valid file").snapshot;
     let requests = REQUESTS.map(|(wire, expected)| {
         let mut head = RequestHead::new();
         let end = HeadReader::new().request(wire.as_bytes(), &Limits::default(), &mut head);
         assert_eq!(end, Ok(Some(wire.len())));
         (head, expected)
     });
+    (loaded.expect("a valid file").snapshot, requests)
+}
+
+/// Allocations of so many rounds on this thread.
+fn allocated(
+    snapshot: &Snapshot,
+    requests: &[(RequestHead, &str)],
+    memory: &mut Memory,
+    rounds: usize,
+) -> u64 {
+    let before = allocations();
+    for (request, expected) in std::iter::repeat_n(requests, rounds).flatten() {
+        look_up(snapshot, request, memory, expected);
+    }
+    allocations() - before
+}
+
+#[test]
+fn routing_allocates_nothing_per_request_in_the_steady_state() {
+    let (snapshot, requests) = prepare();
     let mut memory = Memory::default();
-    let mut allocated = |rounds: usize| {
-        let before = allocations();
-        for (request, expected) in std::iter::repeat_n(&requests, rounds).flatten() {
-            look_up(&snapshot, request, &mut memory, expected);
-        }
-        allocations() - before
+    let first = allocated(&snapshot, &requests, &mut memory, 1);
+    assert!(first > 0, "the first requests make the memory, or the count is broken");
+    assert_eq!(allocated(&snapshot, &requests, &mut memory, 1000), 0, "allocations in 7,000 requests");
+}
+
+/// Regular expressions are shared, and what searches write to is not: no thread waits for another, or makes do
+/// without what it had because another is at work.
+#[test]
+fn threads_that_search_at_once_allocate_nothing_in_the_steady_state() {
+    let (snapshot, requests) = prepare();
+    // Those of the route that both matches and rewrites by a regular expression.
+    let requests: Vec<_> = requests.into_iter().filter(|(head, _)| head.path().starts_with("/v12")).collect();
+    assert_eq!(requests.len(), 1);
+    // More of them than any pool would keep places for.
+    let threads = 12;
+    let started = Barrier::new(threads);
+    let run = || {
+        let mut memory = Memory::default();
+        let first = allocated(&snapshot, &requests, &mut memory, 1);
+        started.wait();
+        (first, allocated(&snapshot, &requests, &mut memory, 20_000))
     };
-    assert!(allocated(1) > 0, "the first requests make the memory, or the count is broken");
-    assert_eq!(allocated(1000), 0, "allocations in 7,000 requests");
+    let counts: Vec<_> = std::thread::scope(|scope| {
+        let spawned: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+        spawned.into_iter().map(|thread| thread.join().expect("a thread that ends well")).collect()
+    });
+    for (first, then) in counts {
+        assert!(first > 0, "each thread makes memory of its own");
+        assert_eq!(then, 0, "allocations in 20,000 requests");
+    }
 }

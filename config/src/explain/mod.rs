@@ -11,6 +11,7 @@ use std::fmt::Write as _;
 use ringway_filters::Params;
 use ringway_http::{RequestHead, h1};
 
+use crate::regex::Scratch;
 use crate::routes::{Found, RouteRule, hosts_shown, methods_shown};
 use crate::snapshot::{
     Address, ErrorFormat, Listener, ListenerId, Respond, Route, Snapshot, StaticFiles, Terminal, UpstreamId,
@@ -62,7 +63,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question<'_>) -> Result<String, S
         return Ok(out);
     }
     let (mut params, mut allow) = (Params::default(), String::new());
-    let found = snapshot.routes.find(listener_id, &head, &mut params, &mut allow);
+    let found = snapshot.routes.find(listener_id, &head, &mut params, &mut Scratch::default(), &mut allow);
     let answer =
         Answer { snapshot, listener_id, listener, head: &head, params: &params, is_clear: url.is_clear };
     answer.write(found, &mut out);
@@ -157,7 +158,7 @@ impl Answer<'_> {
     fn proxy_course(&self, id: UpstreamId, route: &Route) -> String {
         let Some(upstream) = self.snapshot.upstreams.get(id.0 as usize) else { return String::new() };
         let mut path = upstream.base_path.to_string();
-        route.rewrite.apply(self.head.path(), self.params, &mut path);
+        route.rewrite.apply(self.head.path(), self.params, &mut Scratch::default(), &mut path);
         if let Some(query) = self.head.query() {
             let _ = write!(path, "?{query}");
         }

@@ -1,6 +1,7 @@
 //! Why a route was found and the others were not.
 
 use super::{Answer, line, summary};
+use crate::regex::Scratch;
 use crate::routes::{Found, HostRule, RouteRule, hosts_shown, methods_shown};
 use crate::snapshot::RouteId;
 
@@ -116,7 +117,7 @@ fn miss(answer: &Answer<'_>, rule: &RouteRule, host: Option<&HostRule>) -> Optio
     if !host.is_none_or(|host| host.matches(head.host())) {
         return Some(Miss::Far(format!("the host is {}, not {}", shown(head.host()), hosts_shown(rule))));
     }
-    if !rule.path.matches(head.path()) {
+    if !rule.path.matches(head.path(), &mut Scratch::default()) {
         return Some(Miss::Far(format!("the path {} does not match", head.path())));
     }
     if !rule.on_listener(answer.listener_id) {

@@ -13,6 +13,7 @@ use super::order::Place;
 use super::path::{PathRule, Pattern, Piece, split_segment};
 use super::rule::{HostRule, METHODS, MethodRule, RouteRule};
 use super::trie::{NONE, Trie};
+use crate::regex::Scratch;
 
 #[derive(Debug, Default)]
 pub(super) struct Index {
@@ -253,6 +254,7 @@ pub(super) struct Search<'a> {
     index: &'a Index,
     rules: &'a [RouteRule],
     want: &'a Lookup<'a>,
+    scratch: &'a mut Scratch,
     method: u16,
     /// The best rank so far.
     best: u32,
@@ -267,9 +269,10 @@ impl<'a> Search<'a> {
         index: &'a Index,
         rules: &'a [RouteRule],
         want: &'a Lookup<'a>,
+        scratch: &'a mut Scratch,
         missed_others: &'a mut String,
     ) -> Self {
-        Self { index, rules, want, method: bit(want.method), best: NONE, missed: 0, missed_others }
+        Self { index, rules, want, scratch, method: bit(want.method), best: NONE, missed: 0, missed_others }
     }
 
     /// The best rank, or the known methods of the routes that match in all but the method.
@@ -357,7 +360,7 @@ impl<'a> Search<'a> {
         let matches = entry.plain || self.want.meets_conditions(rule);
         // The path of any other kind matches, or the tries would not have led here.
         if !matches
-            || matches!(&rule.path, PathRule::Regex(regex) if !regex.is_match(self.want.path.as_bytes()))
+            || matches!(&rule.path, PathRule::Regex(regex) if !regex.is_match(self.want.path, self.scratch))
         {
             return false;
         }

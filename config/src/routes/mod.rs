@@ -21,6 +21,7 @@ pub use path::{PathRule, Pattern};
 pub use rule::{FieldRule, HostRule, MethodRule, QueryRule, RouteRule};
 pub(crate) use rule::{hosts_shown, methods_shown};
 
+use crate::regex::Scratch;
 use crate::snapshot::{ListenerId, Route, RouteId};
 use index::{Index, Search};
 use order::Place;
@@ -77,12 +78,13 @@ impl Routes {
     /// how many listeners there are. Refused with every conflict at once, in the file's order.
     pub fn build(
         mut rules: Vec<RouteRule>,
-        routes: Vec<Route>,
+        mut routes: Vec<Route>,
         listeners: usize,
     ) -> Result<Self, Vec<Conflict>> {
         for rule in &mut rules {
             tidy(rule, listeners);
         }
+        give_slots(&mut rules, &mut routes);
         let places = order::places(&rules);
         let conflicts = conflict::find(&rules, &routes, &places);
         if !conflicts.is_empty() {
@@ -126,12 +128,13 @@ impl Routes {
     }
 
     /// The best route for a request, with its parameters left in `params` (cleared first).
-    /// `allow` is scratch for the answer's `Allow` value.
+    /// `scratch` is the worker's own for regular expressions, `allow` is for the answer's `Allow` value.
     pub fn find<'a>(
         &self,
         listener: ListenerId,
         head: &RequestHead,
         params: &mut Params,
+        scratch: &mut Scratch,
         allow: &'a mut String,
     ) -> Found<'a> {
         let want = Lookup {
@@ -143,14 +146,20 @@ impl Routes {
             query: head.query(),
             has_field: &|name, value| head.fields.values(name).any(|line| line == value),
         };
-        self.look_up(&want, params, allow)
+        self.look_up(&want, params, scratch, allow)
     }
 
     /// The same for a request that is not parsed from a connection.
-    pub fn look_up<'a>(&self, want: &Lookup<'_>, params: &mut Params, allow: &'a mut String) -> Found<'a> {
+    pub fn look_up<'a>(
+        &self,
+        want: &Lookup<'_>,
+        params: &mut Params,
+        scratch: &mut Scratch,
+        allow: &'a mut String,
+    ) -> Found<'a> {
         params.clear();
         allow.clear();
-        match Search::new(&self.index, &self.rules, want, allow).run() {
+        match Search::new(&self.index, &self.rules, want, scratch, allow).run() {
             Ok(rank) => {
                 let Some(route) = self.index.route(rank) else { return Found::Nothing };
                 if let Some(PathRule::Pattern(pattern)) =
@@ -166,6 +175,18 @@ impl Routes {
                 Found::MethodNotAllowed(allow)
             }
         }
+    }
+}
+
+/// Gives each regular expression, of rules and of rewrites, its own slot in the workers' scratch.
+fn give_slots(rules: &mut [RouteRule], routes: &mut [Route]) {
+    let of_rules = rules.iter_mut().filter_map(|rule| match &mut rule.path {
+        PathRule::Regex(regex) => Some(regex),
+        PathRule::Any | PathRule::Exact(_) | PathRule::Prefix(_) | PathRule::Pattern(_) => None,
+    });
+    let of_rewrites = routes.iter_mut().filter_map(|route| route.rewrite.regex_mut());
+    for (slot, regex) in (0..).zip(of_rules.chain(of_rewrites)) {
+        regex.set_slot(slot);
     }
 }
 

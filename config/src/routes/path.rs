@@ -3,14 +3,11 @@
 
 use std::fmt;
 
-use regex::bytes::{Regex, RegexBuilder};
 use ringway_filters::Params;
 use ringway_http::target::normalise;
 
 use super::rule::hex;
-
-/// The largest program that one regular expression may compile to.
-const REGEX_BYTES_MAX: usize = 1 << 20;
+use crate::regex::{Regex, Scratch};
 
 /// `path`, `prefix`, `pattern` or `regex` of a `match`.
 #[derive(Debug, Clone, Default)]
@@ -66,11 +63,11 @@ impl PathRule {
 
     /// `regex = "..."`. Classes such as `\d` are those of ASCII, since a normalised path is.
     pub fn regex(text: &str) -> Result<Self, String> {
-        compile(text).map(Self::Regex)
+        Regex::new(text).map(Self::Regex)
     }
 
     /// Whether a normalised path matches.
-    pub fn matches(&self, path: &str) -> bool {
+    pub fn matches(&self, path: &str, scratch: &mut Scratch) -> bool {
         match self {
             Self::Any => true,
             Self::Exact(text) => text == path,
@@ -78,7 +75,7 @@ impl PathRule {
                 path.strip_prefix(text.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             }
             Self::Pattern(pattern) => pattern.walk(path, |_, _| ()),
-            Self::Regex(regex) => regex.is_match(path.as_bytes()),
+            Self::Regex(regex) => regex.is_match(path, scratch),
         }
     }
 }
@@ -93,21 +90,6 @@ impl fmt::Display for PathRule {
             Self::Regex(regex) => write!(f, "regex {}", regex.as_str()),
         }
     }
-}
-
-/// Compiles a regular expression for normalised paths, which are ASCII.
-pub(crate) fn compile(text: &str) -> Result<Regex, String> {
-    RegexBuilder::new(text).unicode(false).size_limit(REGEX_BYTES_MAX).build().map_err(|error| {
-        if matches!(error, regex::Error::CompiledTooBig(_)) {
-            return "the regular expression compiles to more than 1 MiB".to_owned();
-        }
-        format!("not a regular expression: {}", last_line(&error.to_string()))
-    })
-}
-
-/// The parser's errors draw the place over several lines; the sentence is the last one.
-fn last_line(message: &str) -> &str {
-    message.lines().last().unwrap_or(message).trim_start_matches("error: ")
 }
 
 impl Pattern {
@@ -351,7 +333,11 @@ mod tests {
             ("/", "/anything", true),
             ("/", "*", true),
         ] {
-            assert_eq!(PathRule::prefix(rule).unwrap().matches(path), matches, "{rule} {path}");
+            assert_eq!(
+                PathRule::prefix(rule).unwrap().matches(path, &mut Scratch::default()),
+                matches,
+                "{rule} {path}"
+            );
         }
     }
 
@@ -389,7 +375,11 @@ mod tests {
             (r"(?i)^/ABC$", "/abc", true),
             (r"/.+\.png$", "/a/b.png", true),
         ] {
-            assert_eq!(PathRule::regex(rule).unwrap().matches(path), matches, "{rule} {path}");
+            assert_eq!(
+                PathRule::regex(rule).unwrap().matches(path, &mut Scratch::default()),
+                matches,
+                "{rule} {path}"
+            );
         }
         assert!(PathRule::regex("(").unwrap_err().contains("unclosed group"));
         assert!(PathRule::regex("(a{1000}){1000}").unwrap_err().contains("1 MiB"));

@@ -95,7 +95,7 @@ fn ask(routes: &Routes, request: &str) -> String {
     with_request(request, |want| {
         let (mut params, mut allow) = (Params::default(), String::from("left over"));
         params.push("left", "over");
-        let found = match routes.look_up(want, &mut params, &mut allow) {
+        let found = match routes.look_up(want, &mut params, &mut Scratch::default(), &mut allow) {
             Found::Route(id) => format!("{}", id.0),
             Found::MethodNotAllowed(allow) => format!("405 {allow}"),
             Found::Nothing => "404".to_owned(),
@@ -112,7 +112,10 @@ fn ask_each(routes: &Routes, want: &Lookup<'_>) -> String {
     for place in &routes.places {
         let rule = &routes.rules[place.route as usize];
         let host_matches = place.host_of(rule).is_none_or(|host| host.matches(want.host));
-        if !host_matches || !rule.path.matches(want.path) || !want.meets_conditions(rule) {
+        if !host_matches
+            || !rule.path.matches(want.path, &mut Scratch::default())
+            || !want.meets_conditions(rule)
+        {
             continue;
         }
         if index::admits(&rule.methods, want.method, want.method_text) {
@@ -318,7 +321,7 @@ fn matching(routes: &Routes, want: &Lookup<'_>) -> Vec<(u32, order::Key)> {
     let is_match = |place: &&Place| {
         let rule = &routes.rules[place.route as usize];
         place.host_of(rule).is_none_or(|host| host.matches(want.host))
-            && rule.path.matches(want.path)
+            && rule.path.matches(want.path, &mut Scratch::default())
             && want.meets_conditions(rule)
             && rule.admits(want.method, want.method_text)
     };

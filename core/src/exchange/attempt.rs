@@ -166,7 +166,7 @@ impl Exchange<'_> {
         {
             path.push_str(&upstream.base_path);
         }
-        attempt.route.rewrite.apply(request.path(), &facts.params, path);
+        attempt.route.rewrite.apply(request.path(), &facts.params, &mut self.plan.regexes.borrow_mut(), path);
         if let Some(query) = request.query() {
             path.push('?');
             path.push_str(query);

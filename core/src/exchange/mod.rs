@@ -206,7 +206,13 @@ impl<'a> Exchange<'a> {
             });
         }
         text.clear();
-        let found = plan.snapshot.routes.find(self.listener, request, &mut facts.params, text);
+        let found = plan.snapshot.routes.find(
+            self.listener,
+            request,
+            &mut facts.params,
+            &mut plan.regexes.borrow_mut(),
+            text,
+        );
         let redirect =
             plan.snapshot.listeners.get(self.listener.0 as usize).and_then(|l| l.redirect_https.as_ref());
         let (id, route) = match found {

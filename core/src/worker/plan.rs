@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use ringway_config::Snapshot;
+use ringway_config::regex;
 use ringway_config::snapshot::{Listener, ListenerId, Route, RouteId, UpstreamId};
 use ringway_filters::Chain;
 
@@ -17,6 +18,8 @@ use crate::upstream::{Pools, Upstream};
 pub(crate) struct Plan {
     /// What the file says.
     pub(crate) snapshot: Arc<Snapshot>,
+    /// What its regular expressions write to on this worker.
+    pub(crate) regexes: RefCell<regex::Scratch>,
     /// By `RouteId`.
     chains: Vec<Rc<Chain>>,
     /// By `UpstreamId`.
@@ -47,7 +50,7 @@ impl Plan {
                 Upstream::seat(snapshot, id, members, pools)
             })
             .collect();
-        Self { snapshot: Arc::clone(snapshot), chains, upstreams }
+        Self { snapshot: Arc::clone(snapshot), regexes: RefCell::default(), chains, upstreams }
     }
 
     /// Takes over new members of the same snapshot.
