@@ -136,3 +136,20 @@ fn epoll_runs_because_it_was_asked_for_and_warns_of_nothing() {
     filtered.wait_until_listening();
     assert_eq!(first_line(&filtered)["driver"], "epoll");
 }
+
+#[test]
+fn the_shipped_profile_allows_the_ring_and_forbids_by_default() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/seccomp.json");
+    let profile: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(profile["defaultAction"], "SCMP_ACT_ERRNO");
+    let rules = profile["syscalls"].as_array().unwrap();
+    assert!(rules.iter().all(|rule| rule["action"] == "SCMP_ACT_ALLOW"));
+    let names: Vec<&str> =
+        rules.iter().flat_map(|rule| rule["names"].as_array().unwrap()).filter_map(Value::as_str).collect();
+    for call in ["io_uring_setup", "io_uring_enter", "io_uring_register", "openat2", "sched_setaffinity"] {
+        assert!(names.contains(&call), "{call}");
+    }
+    for call in ["ptrace", "mount", "bpf", "init_module", "kexec_load", "reboot"] {
+        assert!(!names.contains(&call), "{call}");
+    }
+}

@@ -10,7 +10,9 @@ use crate::support::{Gateway, Origin, eventually, get, listens, now, ok, proxyin
 
 #[test]
 fn a_client_that_sends_ahead_and_leaves_stops_the_upstream() {
-    let origin = Origin::start(|visit| visit.until_peer_leaves());
+    let origin = Origin::start(|visit| {
+        visit.until_peer_leaves();
+    });
     let gateway = Gateway::before(&origin);
     let mut client = gateway.client();
     client.send(get("/hang"));

@@ -413,20 +413,6 @@ fn a_worker_count_or_a_list_of_cpus_is_obeyed() {
 }
 
 #[test]
-fn the_epoll_driver_runs_when_it_is_asked_for() {
-    let origin = Origin::saying("x");
-    let gateway =
-        Gateway::start(&format!("{}\n[server]\nworkers = 1\ndriver = \"epoll\"\n", proxying(&origin)));
-    let line: serde_json::Value = serde_json::from_str(&gateway.line_with(&["gateway.started"])).unwrap();
-    assert_eq!(line["driver"], "epoll");
-    let mut client = gateway.client();
-    for _ in 0..50 {
-        assert_eq!(client.get("/").text(), "x");
-    }
-    assert_eq!(client.ask(TUNNEL.replace("/tunnel", "/x")).text(), "x");
-}
-
-#[test]
 fn a_second_signal_ends_at_once() {
     let origin = busy_origin(&Arc::new(AtomicBool::new(false)));
     let mut gateway = Gateway::before(&origin);
