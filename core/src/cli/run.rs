@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use super::Failure;
 use crate::control::{self, EngineError, Options, Source};
 use crate::demo::Demo;
+use crate::log::panics;
 
 /// Runs until the gateway is told to end.
 pub(super) fn run(config: Option<PathBuf>) -> Result<(), Failure> {
+    panics::hear();
     match config {
         Some(file) => control::run(Options { source: Source::File(file), on_ready: None })
             .map_err(|error| failure(error, "")),

@@ -6,7 +6,7 @@ use super::labels::{OTHER_LABEL, Words};
 use super::prometheus::{Kind, Page, seconds};
 use super::serve::Reply;
 use super::state::{Control, Live, Standing, address_text};
-use crate::log::operator;
+use crate::log::{operator, panics};
 use crate::net::DriverInfo;
 use crate::shard::{BUCKET_COUNT, BUCKETS, Count, EndpointCount, Reader};
 
@@ -191,6 +191,8 @@ impl Control {
         let started = self.began_wall.as_secs();
         let help = "When the process started, since the Unix epoch.";
         page.single("process_start_time_seconds", Kind::Gauge, help, started);
+        let help = "Defects of Ringway that ended what it was doing, such as one connection.";
+        page.single("ringway_panics_total", Kind::Counter, help, panics::count());
         page.single(
             "ringway_config_epoch",
             Kind::Gauge,

@@ -87,9 +87,8 @@ pub(crate) fn spawn(
         _permit: permit,
     };
     net::spawn(async move {
-        local.counts.add(Count::ConnectionsActive, 1);
+        let _open = local.counts.hold(Count::ConnectionsActive);
         serve(&local, connection).await;
-        local.counts.sub(Count::ConnectionsActive, 1);
     });
 }
 

@@ -10,12 +10,14 @@ use crate::clock::Moment;
 use crate::downstream::Connection;
 use crate::error::Fault;
 use crate::log::access::{AccessRecord, Stages};
-use crate::shard::{Count, ExchangeCount, NO_ROUTE, NO_UPSTREAM};
+use crate::shard::{Count, ExchangeCount, Held, NO_ROUTE, NO_UPSTREAM};
 use crate::upstream::Seat;
 use crate::worker::{Local, Plan, Scratch};
 
 /// The notes.
 pub(crate) struct Record {
+    /// It is in progress.
+    _active: Held,
     began: Moment,
     pub(super) route: Option<RouteId>,
     pub(super) upstream: Option<UpstreamId>,
@@ -77,8 +79,8 @@ impl Names<'_> {
 impl Record {
     /// Notes of an exchange whose first byte came at `began`.
     pub(crate) fn new(local: &Local, began: Moment) -> Self {
-        local.counts.add(Count::ExchangesActive, 1);
         Self {
+            _active: local.counts.hold(Count::ExchangesActive),
             began,
             route: None,
             upstream: None,
@@ -130,7 +132,6 @@ impl Record {
     ) {
         let now = local.now();
         self.stages.total_us = self.micros(now);
-        local.counts.sub(Count::ExchangesActive, 1);
         local.counts.exchange(&ExchangeCount {
             route: names.route_metric,
             upstream: names.upstream_metric,

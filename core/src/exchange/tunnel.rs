@@ -30,7 +30,7 @@ pub(super) async fn run(
     let Connection { reader, writer, input, stay, .. } = connection;
     let (bytes_in, bytes_out) = (Cell::new(0), Cell::new(0));
     let moved = Cell::new(local.now());
-    local.counts.add(Count::TunnelsActive, 1);
+    let open = local.counts.hold(Count::TunnelsActive);
     let clock = Idle { local, moved: &moved, timeout };
     let upward = Way {
         reader,
@@ -45,7 +45,7 @@ pub(super) async fn run(
     if let Err(NetError::TimedOut) = ended {
         record.reason = Some(if local.cut.get() { "drain.cut" } else { "tunnel.idle" });
     }
-    local.counts.sub(Count::TunnelsActive, 1);
+    drop(open);
     record.bytes_in += bytes_in.get();
     record.bytes_out += bytes_out.get();
 }

@@ -4,6 +4,7 @@
 pub mod access;
 pub(crate) mod json;
 pub mod operator;
+pub mod panics;
 pub(crate) mod stamp;
 mod writer;
 

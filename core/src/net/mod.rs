@@ -20,5 +20,5 @@ pub use deadline::{Deadline, Timers, sleep};
 pub use file::File;
 pub use listener::{Acceptor, BoundListener, Sharing, bind, is_resource_exhaustion};
 pub use mailbox::{Mailbox, MailboxSender, mailbox};
-pub use runtime::{DriverInfo, RuntimeError, raise_nofile, run, spawn};
+pub use runtime::{DriverInfo, RuntimeError, contain, raise_nofile, run, spawn};
 pub use transport::{NetError, Peer, Reader, Stream, Writer};

@@ -174,6 +174,11 @@ pub fn spawn(task: impl Future<Output = ()> + 'static) {
     drop(monoio::spawn(guarded));
 }
 
+/// Runs what must not take its caller along when it panics, such as one connection's part in a loop for all.
+pub fn contain(run: impl FnOnce()) {
+    drop(catch_unwind(AssertUnwindSafe(run)));
+}
+
 /// Raises the soft limit of open descriptors to the hard one, and says what it is now.
 pub fn raise_nofile() -> io::Result<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

@@ -11,7 +11,7 @@ mod table;
 mod write;
 
 pub use read::{EndpointReading, HistogramReading, Reader, SeriesReading};
-pub use write::Writer;
+pub use write::{Held, Writer};
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};

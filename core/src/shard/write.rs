@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::marker::PhantomData;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,6 +23,20 @@ pub struct Writer {
     index: RefCell<Index>,
     /// A pen stays on its thread.
     _local: PhantomData<*const ()>,
+}
+
+/// One of what a gauge shows.
+#[derive(Debug)]
+#[must_use = "it counts for as long as it is held"]
+pub struct Held {
+    counts: Rc<Writer>,
+    name: Count,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.counts.sub(self.name, 1);
+    }
 }
 
 impl Writer {
@@ -79,6 +94,12 @@ impl Writer {
         if let Some(cell) = self.cell(name) {
             lower(cell, n);
         }
+    }
+
+    /// Counts one more of what a gauge shows, until what is returned is dropped, if only by a panic.
+    pub fn hold(self: &Rc<Self>, name: Count) -> Held {
+        self.add(name, 1);
+        Held { counts: Rc::clone(self), name }
     }
 
     /// Sets a gauge.

@@ -36,7 +36,7 @@ pub(crate) async fn accept_loop(local: Rc<Local>, seat: Rc<ListenerSeat>, mut ac
         match next(&seat, &mut acceptor).await {
             Accepted::Stream(stream) => {
                 backoff = BACKOFF_MIN;
-                admit(&local, &seat, stream);
+                net::contain(|| admit(&local, &seat, stream));
             }
             Accepted::Error(error) => {
                 local.counts.add(Count::AcceptErrors, 1);
@@ -74,7 +74,7 @@ async fn close(local: &Rc<Local>, seat: &Rc<ListenerSeat>, mut acceptor: Accepto
     let began = quiet_since;
     while !local.cut.get() {
         while let Some(stream) = acceptor.accept_queued() {
-            admit(local, seat, stream);
+            net::contain(|| admit(local, seat, stream));
             quiet_since = local.now();
         }
         let now = local.now();

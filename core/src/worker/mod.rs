@@ -237,13 +237,17 @@ async fn tick(local: Rc<Local>) {
     loop {
         net::sleep(TICK).await;
         ticks = ticks.wrapping_add(1);
-        local.date.refresh(clock::wall());
-        let dropped = local.access.borrow_mut().flush();
-        if dropped > 0 {
-            local.counts.add(Count::LogLinesDropped, u64::from(dropped));
-        }
-        if ticks.is_multiple_of(10) {
-            local.pools.reap(local.now());
-        }
+        net::contain(|| housekeep(&local, ticks));
+    }
+}
+
+fn housekeep(local: &Local, ticks: u32) {
+    local.date.refresh(clock::wall());
+    let dropped = local.access.borrow_mut().flush();
+    if dropped > 0 {
+        local.counts.add(Count::LogLinesDropped, u64::from(dropped));
+    }
+    if ticks.is_multiple_of(10) {
+        local.pools.reap(local.now());
     }
 }
