@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::{Gateway, Origin, Visit, eventually, get, listens, now, ok, proxying};
+use crate::support::{Gateway, Origin, eventually, get, listens, now, ok, proxying};
 
 #[test]
 fn a_client_that_sends_ahead_and_leaves_stops_the_upstream() {
