@@ -221,6 +221,8 @@ fn scraped() -> String {
         assert!(page.field("content-type").unwrap().starts_with("text/plain"), "{}", page.head);
         text = page.text().to_owned();
         value(&text, "http_requests_total", &["method=\"GET\"", "status=\"200\""]) == Some(7.0)
+            && text.contains("method=\"POST\"")
+            && text.contains("request.host.repeated")
     });
     text
 }
