@@ -31,6 +31,7 @@ pub(super) async fn busy(local: &Rc<Local>, connection: &mut Connection) -> (Aft
         if local.cut.get() {
             return (After::Close, now);
         }
+        connection.stay.entry.rested.set(now);
         if !connection.input.is_empty() {
             continue;
         }

@@ -71,6 +71,7 @@ pub(crate) fn spawn(
         deadline: local.timers.deadline(),
         idle: std::cell::Cell::new(true),
         fresh: std::cell::Cell::new(true),
+        rested: std::cell::Cell::default(),
         listener: Rc::clone(listener),
     };
     let (reader, writer) = stream.split(&local.buffers);
@@ -135,14 +136,11 @@ async fn idle(local: &Local, connection: &mut Connection, until: Moment) -> Idle
     let entry = Rc::clone(&connection.stay.entry);
     entry.idle.set(true);
     entry.fresh.set(connection.served == 0);
-    connection.set_deadline(local, until);
     let closing = connection.served > 0 && (!local.ready.get() || entry.listener.is_closing());
+    connection.set_deadline(local, if closing { until.min(entry.grace_until()) } else { until });
     let outcome = poll_fn(|cx| {
         if connection.reader.poll_readable(cx).is_ready() {
             return Poll::Ready(Idle::Readable);
-        }
-        if closing {
-            return Poll::Ready(Idle::Over);
         }
         entry.deadline.poll_expired(cx).map(|()| Idle::Over)
     })

@@ -195,7 +195,7 @@ impl Worker {
         // Idle connections of a listener that went are closed; those with an exchange finish it first.
         self.local
             .registry
-            .wake(|entry| entry.idle.get() && !entry.fresh.get() && entry.listener.is_closing());
+            .release(|entry| entry.idle.get() && !entry.fresh.get() && entry.listener.is_closing());
         self.local.counts.set(Count::Epoch, snapshot.epoch.0);
         let _ = self.reports.send(Report::Seated { worker: self.id, epoch: snapshot.epoch });
     }
@@ -211,7 +211,7 @@ impl Worker {
         // Accept loops take what was queued and end; idle connections go as they come to rest.
         while (local.accepting.get() > 0 || local.registry.len() > 0) && local.now() < until {
             let strangers_too = local.now() >= fresh_until;
-            local.registry.wake(|entry| entry.idle.get() && (strangers_too || !entry.fresh.get()));
+            local.registry.release(|entry| entry.idle.get() && (strangers_too || !entry.fresh.get()));
             net::sleep(Duration::from_millis(10)).await;
         }
         let cut = local.registry.len() as u64;

@@ -2,8 +2,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::plan::ListenerSeat;
+use crate::clock::Moment;
 use crate::net::Deadline;
 
 /// A connection's entry.
@@ -15,8 +17,24 @@ pub(crate) struct Entry {
     pub(crate) idle: Cell<bool>,
     /// Whether not a byte has come yet: its first request may be on its way, and a close would be a reset to it.
     pub(crate) fresh: Cell<bool>,
+    /// When its last answer ended, if one has.
+    pub(crate) rested: Cell<Moment>,
     /// Where it came in.
     pub(crate) listener: Rc<ListenerSeat>,
+}
+
+/// A client whose last answer left the connection open may be sending its next request already, and a close would
+/// reset it: so long it is still taken, and answered with `Connection: close`.
+const LAST_REQUEST_GRACE: Duration = Duration::from_millis(500);
+
+impl Entry {
+    /// Until when a connection that is to go takes another request.
+    pub(crate) fn grace_until(&self) -> Moment {
+        match self.rested.get() {
+            Moment(0) => Moment(0),
+            rested => rested.after(LAST_REQUEST_GRACE),
+        }
+    }
 }
 
 /// All entries.
@@ -52,11 +70,21 @@ impl Registry {
         self.entries.borrow().len()
     }
 
-    /// Ends the wait of every connection that `picks` chooses.
+    /// Ends the wait for a next request of every connection that `picks` chooses, each after its grace.
+    pub(crate) fn release(&self, picks: impl Fn(&Entry) -> bool) {
+        for (_, entry) in self.entries.borrow().iter() {
+            let until = entry.grace_until();
+            if picks(entry) && entry.deadline.at().is_none_or(|at| until < at) {
+                entry.deadline.set(until);
+            }
+        }
+    }
+
+    /// Ends the wait of every connection that `picks` chooses, now.
     pub(crate) fn wake(&self, picks: impl Fn(&Entry) -> bool) {
         for (_, entry) in self.entries.borrow().iter() {
             if picks(entry) {
-                entry.deadline.set(crate::clock::Moment(0));
+                entry.deadline.set(Moment(0));
             }
         }
     }

@@ -15,6 +15,8 @@ mod faults;
 #[cfg(test)]
 mod forwarded;
 #[cfg(test)]
+mod handover;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod limits;
