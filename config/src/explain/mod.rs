@@ -9,12 +9,13 @@ mod why;
 use std::fmt::Write as _;
 
 use ringway_filters::Params;
-use ringway_http::{RequestHead, h1};
+use ringway_http::{Method, RequestHead, h1};
 
 use crate::regex::Scratch;
 use crate::routes::{Found, RouteRule, hosts_shown, methods_shown};
 use crate::snapshot::{
-    Address, ErrorFormat, Listener, ListenerId, Respond, Route, Snapshot, StaticFiles, Terminal, UpstreamId,
+    Address, ErrorFormat, Listener, ListenerId, Respond, Retry, Route, Snapshot, StaticFiles, Terminal,
+    UpstreamId,
 };
 pub use table::routes_table;
 
@@ -150,6 +151,9 @@ impl Answer<'_> {
     fn course(&self, route: &Route) -> String {
         match &route.terminal {
             Terminal::Proxy(id) => self.proxy_course(*id, route),
+            Terminal::Static(_) if !matches!(self.head.method, Method::Get | Method::Head) => {
+                "405, Allow: GET, HEAD: files are only read".to_owned()
+            }
             Terminal::Static(files) => static_course(files),
             Terminal::Respond(respond) => respond_shown(respond),
         }
@@ -171,14 +175,18 @@ impl Answer<'_> {
         let mut text =
             format!("upstream `{}` as {} {path}, Host: {host}", upstream.name, self.head.method_text());
         let _ = write!(text, "\n      {}; endpoints {}", route.rewrite, endpoints.join(", "));
-        let _ = write!(text, "\n      within {:?}, {} attempt(s)", route.timeout, route.retry.attempts);
-        if route.retry.attempts > 1 {
-            let on: Vec<_> = route.retry.on.iter().map(ToString::to_string).collect();
-            let statuses = if on.is_empty() { String::new() } else { format!(" and {}", on.join(", ")) };
-            let _ = write!(text, " on connection failures{statuses}");
-        }
+        let _ = write!(text, "\n      within {:?}, {}", route.timeout, attempts_shown(&route.retry));
         text
     }
+}
+
+fn attempts_shown(retry: &Retry) -> String {
+    if retry.attempts < 2 {
+        return "one attempt, and another one where no connection could be made".to_owned();
+    }
+    let on: Vec<_> = retry.on.iter().map(ToString::to_string).collect();
+    let statuses = if on.is_empty() { String::new() } else { format!(" and {}", on.join(", ")) };
+    format!("{} attempts, on connection failures{statuses}", retry.attempts)
 }
 
 fn static_course(files: &StaticFiles) -> String {
@@ -191,7 +199,11 @@ fn respond_shown(respond: &Respond) -> String {
         Respond::Health => "the gateway answers: health".to_owned(),
         Respond::Ready => "the gateway answers: ready".to_owned(),
         Respond::Fixed { status, body, content_type } => {
-            format!("the gateway answers: {status}, {} bytes of {content_type}", body.len())
+            format!(
+                "the gateway answers: {status}, {} byte{} of {content_type}",
+                body.len(),
+                if body.len() == 1 { "" } else { "s" }
+            )
         }
     }
 }
@@ -348,6 +360,21 @@ endpoints = ["127.0.0.1:3000", "127.0.0.1:3001"]
     }
 
     #[test]
+    fn what_a_request_would_meet_in_the_end_is_told() {
+        let text = told(None, "GET", "http://x.org/api/x", &[]);
+        assert!(text.contains("one attempt, and another one where no connection could be made"), "{text}");
+        let file = "[listeners.a]\nbind = \"127.0.0.1:80\"\n[routes.files]\nmatch = { prefix = \"/\" }\n\
+                    static = { root = \"/\" }";
+        let loaded = load_str("test.toml", file, Path::new("/"), &mut Names::default(), Secrets::Ignore);
+        let snapshot = loaded.unwrap().snapshot;
+        for (method, expected) in [("HEAD", "files from /"), ("POST", "405, Allow: GET, HEAD")] {
+            let question = Question { listener: None, method, url: "/a", headers: &[] };
+            let text = explain(&snapshot, &question).unwrap();
+            assert!(text.contains(&format!("   1. {expected}")), "{method}: {text}");
+        }
+    }
+
+    #[test]
     fn a_route_is_explained_with_what_it_does() {
         let text = told(None, "GET", "http://x.org:8080//api/users/7?q=1", &[]);
         for part in [
@@ -356,7 +383,7 @@ endpoints = ["127.0.0.1:3000", "127.0.0.1:3001"]
             "1. filter `route:users`: headers = ",
             "2. upstream `api` as GET /people/7?q=1, Host: x.org:8080\n",
             "endpoints 127.0.0.1:3000 (weight 100), 127.0.0.1:3001 (weight 100)",
-            "3 attempt(s) on connection failures and 502, 503",
+            "3 attempts, on connection failures and 502, 503",
             "`health` (priority 1000, any host, path /health): the path /api/users/7 does not match",
             "`tenant` (priority 0, a.example.com, *.b.example.com, any path, query v=2): the host is x.org, not a.exa",
             "Would match too\n   `api` (priority 0, any host, prefix /api): `users` goes first, its path is more spe",

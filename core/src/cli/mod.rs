@@ -36,7 +36,8 @@ Usage:
 
   -c, --config FILE                         the configuration file
 
-Signals: SIGTERM and SIGINT end it after a drain, SIGHUP reads the file again.
+Signals: SIGTERM and SIGINT end it after a drain, a second one at once; SIGHUP reads the file again; SIGUSR1
+opens the access log again, after it was moved.
 ";
 
 /// Why a command failed; each has its exit code.
