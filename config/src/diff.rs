@@ -104,6 +104,7 @@ fn sections(old: &Snapshot, new: &Snapshot, lines: &mut Vec<String>) {
     let mut changed = Changed::default();
     changed.key("workers", &a.workers, &b.workers);
     changed.time("drain_timeout", a.drain_timeout, b.drain_timeout);
+    changed.time("drain_delay", a.drain_delay, b.drain_delay);
     changed.key("driver", &a.driver, &b.driver);
     changed.plain("max_connections", a.max_connections, b.max_connections);
     changed.key("trusted_proxies", &a.trusted_proxies, &b.trusted_proxies);

@@ -118,6 +118,8 @@ fn read_server(root: &mut Table<'_>) -> Server {
         Duration::from_secs(30),
         Duration::ZERO..=Duration::from_secs(24 * 3_600),
     );
+    let drain_delay =
+        table.duration("drain_delay", Duration::ZERO, Duration::ZERO..=Duration::from_secs(3_600));
     let drivers = [("io_uring", Driver::IoUring), ("auto", Driver::Auto), ("epoll", Driver::Epoll)];
     let driver = table.word("driver", &drivers, Driver::IoUring);
     let max_connections = table.number("max_connections", 100_000, 1..=CONNECTIONS_MAX);
@@ -125,7 +127,7 @@ fn read_server(root: &mut Table<'_>) -> Server {
     let share_addresses = table.flag("share_addresses", false);
     table.close_section("server");
     let max_connections = usize::try_from(max_connections).unwrap_or(usize::MAX);
-    Server { workers, drain_timeout, driver, max_connections, trusted_proxies, share_addresses }
+    Server { workers, drain_timeout, drain_delay, driver, max_connections, trusted_proxies, share_addresses }
 }
 
 fn read_workers(table: &mut Table<'_>) -> Workers {

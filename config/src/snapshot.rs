@@ -65,6 +65,8 @@ pub struct Server {
     pub workers: Workers,
     /// How long a drain may take.
     pub drain_timeout: Duration,
+    /// How long readiness is red, and connections are still taken, before the drain.
+    pub drain_delay: Duration,
     /// Which driver may run.
     pub driver: Driver,
     /// Connections over all workers.

@@ -69,6 +69,8 @@ pub enum Fault {
     ConnectFailed,
     /// The connection broke before a response head.
     ResetBeforeHead,
+    /// The connection broke within the response head.
+    ResetWithinHead,
     /// The response head was refused.
     BadResponse(HeadError),
     /// Too many interim responses.
@@ -159,6 +161,7 @@ impl Fault {
             | Self::ConnectTimeout
             | Self::ConnectFailed
             | Self::ResetBeforeHead
+            | Self::ResetWithinHead
             | Self::BadResponse(_)
             | Self::TooManyInterim
             | Self::UpstreamTimeout
@@ -190,6 +193,13 @@ impl Fault {
                 let message = "Upstream closed before it answered";
                 (502, "upstream.reset.before_headers", message, Upstream, IfIdempotent)
             }
+            Self::ResetWithinHead => (
+                502,
+                "upstream.reset.within_headers",
+                "Upstream closed within its answer's head",
+                Upstream,
+                Never,
+            ),
             Self::BadResponse(error) => {
                 (502, error.response_reason(), "Upstream's answer is malformed", Upstream, Never)
             }

@@ -26,15 +26,31 @@ impl Control {
         }
         live.phase = Phase::Draining;
         live.staged = None;
-        let timeout = live.snapshot.server.drain_timeout;
+        let delay = live.snapshot.server.drain_delay;
         drop(live);
+        self.tell(|| Command::Unready);
+        if delay.is_zero() {
+            return self.close_doors();
+        }
+        say(
+            Level::Info,
+            "drain.announced",
+            "readiness is red; connections are taken a little longer",
+            &[("delay_s", &delay.as_secs_f64()), ("connections", &self.connections.active())],
+        );
+        self.after(delay, Event::DrainDelayed);
+        Next::GoOn
+    }
+
+    /// Readiness was red for long enough.
+    pub(super) fn close_doors(self: &Rc<Self>) -> Next {
+        let timeout = self.live.borrow().snapshot.server.drain_timeout;
         say(
             Level::Info,
             "drain.started",
             "draining: no new connections are taken",
             &[("timeout_s", &timeout.as_secs_f64()), ("connections", &self.connections.active())],
         );
-        self.tell(|| Command::Unready);
         self.tell(|| Command::Drain { timeout });
         self.after(timeout + GRACE, Event::DrainDue);
         Next::GoOn

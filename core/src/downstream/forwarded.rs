@@ -150,6 +150,7 @@ mod tests {
         Server {
             workers: Workers::Auto,
             drain_timeout: Duration::ZERO,
+            drain_delay: Duration::ZERO,
             driver: Driver::IoUring,
             max_connections: 1,
             trusted_proxies: trusted.iter().map(|net| net.parse().unwrap()).collect(),

@@ -108,7 +108,9 @@ async fn read_head(connection: &mut Connection, limits: &Limits, scratch: &mut S
 /// Reads the PROXY header that the listener demands. `None`: it is missing, malformed, late, or from somebody
 /// untrusted.
 pub(super) async fn proxy_header(local: &Local, connection: &mut Connection, limits: &Limits) -> Option<()> {
-    if !connection.trusted {
+    // Who may reach a Unix socket is decided by its folder's permissions.
+    let unix = connection.peer_ip.is_unspecified();
+    if !connection.trusted && !unix {
         return None;
     }
     connection.set_deadline(local, connection.accepted.after(limits.header_timeout));

@@ -75,7 +75,8 @@ pub(crate) fn spawn(
         listener: Rc::clone(listener),
     };
     let (reader, writer) = stream.split(&local.buffers);
-    let trusted = unix || local.plan().snapshot.server.trusts(ip);
+    // A peer on a Unix socket has no address that could be listed.
+    let trusted = !unix && local.plan().snapshot.server.trusts(ip);
     let connection = Connection {
         reader,
         writer,

@@ -72,7 +72,8 @@ impl Exchange<'_> {
                 },
                 Err(fault) => {
                     self.count_fault(&seat, fault);
-                    match self.next(fault, origin, &attempts) {
+                    let others = upstream.others(&seat, &attempts.tried);
+                    match self.next(fault, origin, &attempts, others) {
                         Next::GiveUp => return self.fail(fault).await.into(),
                         Next::Replay => {
                             attempts.replayed = true;
@@ -168,17 +169,17 @@ impl Exchange<'_> {
     }
 
     /// What to do after a fault.
-    fn next(&self, fault: Fault, origin: Origin, attempts: &Attempts<'_>) -> Next {
+    fn next(&self, fault: Fault, origin: Origin, attempts: &Attempts<'_>, others: usize) -> Next {
         if self.record.has_responded() || self.local.now() >= attempts.until || self.local.cut.get() {
             return Next::GiveUp;
         }
         let made = self.record.attempts - u32::from(attempts.replayed);
         let again = match fault.describe().retry {
             Retry::Never => return Next::GiveUp,
-            Retry::Safe => attempts.route.retry.attempts.max(CONNECTS_MIN),
+            Retry::Safe if others > 0 => attempts.route.retry.attempts.max(CONNECTS_MIN),
             Retry::IfIdempotent if !self.may_send_again(attempts) => return Next::GiveUp,
             Retry::IfIdempotent if origin == Origin::Pooled && !attempts.replayed => return Next::Replay,
-            Retry::IfIdempotent => attempts.route.retry.attempts,
+            Retry::Safe | Retry::IfIdempotent => attempts.route.retry.attempts,
         };
         if made < again { Next::Another } else { Next::GiveUp }
     }

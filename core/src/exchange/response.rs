@@ -106,6 +106,10 @@ impl Response<'_> {
             }
             match self.reader.recv(self.deadline).await {
                 Ok(Some(more)) => self.input.absorb(more),
+                // From the first byte of an answer on, the endpoint has acted: the request is not sent again.
+                Ok(None) | Err(NetError::Io(_)) if !self.input.is_empty() => {
+                    return Err(Fault::ResetWithinHead);
+                }
                 Ok(None) | Err(NetError::Io(_)) => return Err(Fault::ResetBeforeHead),
                 Err(NetError::TimedOut) => return Err(self.link.why_late(Fault::UpstreamTimeout)),
             }

@@ -92,6 +92,15 @@ impl Upstream {
         })
     }
 
+    /// How many healthy members are left that were not tried.
+    pub(crate) fn others(&self, failed: &Seat, tried: &[Rc<Seat>]) -> usize {
+        let is_tried = |seat: &Seat| {
+            let mut known = tried.iter().map(|seat| &**seat).chain([failed]);
+            known.any(|other| other.member.address == seat.member.address)
+        };
+        self.seats.borrow().iter().filter(|seat| seat.member.healthy && !is_tried(seat)).count()
+    }
+
     /// Whether any member is healthy.
     pub(crate) fn is_healthy(&self) -> bool {
         self.seats.borrow().iter().any(|seat| seat.member.healthy)

@@ -114,3 +114,48 @@ fn max_forwards_counts_down_and_ends_at_the_gateway() {
     assert!(origin.head().contains("Max-Forwards: 2\r\n"), "{}", origin.head());
     assert_eq!(client.ask(ask("GET", "0")).status, 200);
 }
+
+#[test]
+fn a_refused_connect_is_not_repeated_at_the_only_endpoint() {
+    let gateway = Gateway::start(&format!(
+        "[log]\naccess = \"stdout\"\n[routes.all]\nmatch = {{ prefix = \"/\" }}\nupstream = \"gone\"\n\
+         [upstreams.gone]\nendpoints = [\"{}\"]\n",
+        Origin::nowhere()
+    ));
+    let response = gateway.client().get("/");
+    assert_eq!((response.status, response.reason().as_str()), (502, "upstream.connect.refused"));
+    gateway.line_with(&["\"message\":\"request\"", "\"attempts\":1,"]);
+}
+
+#[test]
+fn an_answer_that_breaks_within_its_head_is_not_asked_for_again() {
+    let origin = Origin::start(|visit| {
+        if visit.path() == "/warm" {
+            return visit.send(ok("warm"));
+        }
+        visit.send("HTTP/1.1 200 OK\r\nConte");
+        visit.close();
+    });
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.client();
+    assert_eq!(client.get("/warm").text(), "warm");
+    let response = client.get("/cut");
+    assert_eq!((response.status, response.reason().as_str()), (502, "upstream.reset.within_headers"));
+    assert_eq!(origin.requests(), 2);
+}
+
+#[test]
+fn a_drain_delay_shows_red_before_the_doors_close() {
+    let origin = Origin::saying("x");
+    let mut gateway = Gateway::start(&format!(
+        "{}\n[routes.ready]\nmatch = {{ path = \"/ready\" }}\nrespond = \"ready\"\n\
+         [server]\nworkers = 1\ndrain_delay = \"700ms\"\n",
+        proxying(&origin)
+    ));
+    assert_eq!(gateway.client().get("/ready").status, 200);
+    gateway.signal(Signal::TERM);
+    eventually("readiness is red", || gateway.client().get("/ready").status == 503);
+    let response = gateway.client().get("/");
+    assert_eq!((response.status, response.field("connection")), (200, Some("close")));
+    assert!(gateway.wait().success());
+}

@@ -52,7 +52,7 @@ fn answered() -> Vec<Case> {
         case("full", 504, "upstream.connect.timeout"),
         case("reset", 502, "upstream.reset.before_headers"),
         case("close", 502, "upstream.reset.before_headers"),
-        case("half-head", 502, "upstream.reset.before_headers"),
+        case("half-head", 502, "upstream.reset.within_headers"),
         case("slow-head", 504, "upstream.timeout"),
         case("status", 502, "response.status"),
         case("lengths", 502, "response.framing.length.repeated"),
