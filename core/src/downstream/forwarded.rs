@@ -10,7 +10,7 @@ use ringway_config::snapshot::Server;
 use ringway_filters::{Facts, Scheme};
 use ringway_http::{Fields, Known, RequestHead};
 
-/// `X-Forwarded-For` lines that are looked at, from the last.
+/// Lines of `X-Forwarded-For` or `Forwarded` that are looked at, from the last.
 const LINES_MAX: usize = 16;
 /// Our name in `Via` (RFC 9110, 7.6.3).
 const VIA: &[u8] = b"1.1 ringway";
@@ -20,17 +20,33 @@ pub(crate) const VIA_HOPS_MAX: usize = 8;
 /// A longer `X-Request-ID` of a trusted peer is replaced.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
-/// The client's address: the peer's, or, behind trusted proxies, the last address of `X-Forwarded-For` that is not a
-/// trusted proxy's.
+/// The client's address: the peer's, or, behind trusted proxies, the last address of `X-Forwarded-For`, or without it
+/// of `Forwarded`, that is not a trusted proxy's.
 pub(crate) fn client_ip(fields: &Fields, peer: IpAddr, trusted: bool, server: &Server) -> IpAddr {
-    if !trusted || !fields.has(Known::XForwardedFor) {
-        return peer;
+    match (trusted, fields.has(Known::XForwardedFor)) {
+        (false, _) => peer,
+        (true, true) => walk(fields, Known::XForwardedFor, peer, server, parse_entry).0,
+        (true, false) => walk(fields, Known::Forwarded, peer, server, parse_element).0,
     }
-    let mut client = peer;
+}
+
+/// Goes through a list of hops, from the one next to us on, as far as it is to be believed: to the first that is not
+/// a trusted proxy. Says that one's address and its entry.
+fn walk<'f>(
+    fields: &'f Fields,
+    list: Known,
+    peer: IpAddr,
+    server: &Server,
+    parse: fn(&[u8]) -> Option<IpAddr>,
+) -> (IpAddr, Option<&'f [u8]>) {
+    let mut client = (peer, None);
+    if !fields.has(list) {
+        return client;
+    }
     // The last lines, oldest first: proxies add theirs behind what a client may have made up.
     let mut lines = [&b""[..]; LINES_MAX];
     let mut count = 0;
-    for line in fields.known_all(Known::XForwardedFor) {
+    for line in fields.known_all(list) {
         if count == LINES_MAX {
             lines.rotate_left(1);
             count -= 1;
@@ -40,17 +56,35 @@ pub(crate) fn client_ip(fields: &Fields, peer: IpAddr, trusted: bool, server: &S
         }
         count += 1;
     }
-    for line in lines.iter().take(count).rev() {
+    for line in lines.into_iter().take(count).rev() {
         for entry in line.rsplit(|&byte| byte == b',') {
             // What cannot be read cannot be believed, nor can anything to the left of it.
-            let Some(ip) = parse_entry(entry) else { return client };
-            client = ip;
+            let Some(ip) = parse(entry) else { return client };
+            client = (ip, Some(entry));
             if !server.trusts(ip) {
                 return client;
             }
         }
     }
     client
+}
+
+/// The `for` of an element of `Forwarded` (RFC 7239). Names that hide an address (`unknown`, `_x`) are no addresses.
+fn parse_element(element: &[u8]) -> Option<IpAddr> {
+    let node = parameter(element, b"for")?;
+    let bare = node.strip_prefix(b"[").and_then(|node| node.strip_suffix(b"]"));
+    parse_entry(bare.unwrap_or(node))
+}
+
+/// A parameter of an element of `Forwarded`, without its quotes.
+fn parameter<'e>(element: &'e [u8], name: &[u8]) -> Option<&'e [u8]> {
+    element.split(|&byte| byte == b';').find_map(|pair| {
+        let at = pair.iter().position(|&byte| byte == b'=')?;
+        let (key, value) = pair.split_at_checked(at)?;
+        let value = value.strip_prefix(b"=")?.trim_ascii();
+        let bare = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+        key.trim_ascii().eq_ignore_ascii_case(name).then_some(bare.unwrap_or(value))
+    })
 }
 
 /// `203.0.113.7`, `203.0.113.7:4711`, `2001:db8::1` or `[2001:db8::1]:4711`.
@@ -63,8 +97,12 @@ fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
 }
 
 /// The scheme that the client used: what a trusted proxy says, or our own listener's.
-pub(crate) fn scheme(fields: &Fields, trusted: bool, own: Scheme) -> Scheme {
-    match fields.known(Known::XForwardedProto) {
+pub(crate) fn scheme(fields: &Fields, peer: IpAddr, trusted: bool, server: &Server, own: Scheme) -> Scheme {
+    let forwarded = || {
+        let (_, element) = walk(fields, Known::Forwarded, peer, server, parse_element);
+        parameter(element?, b"proto")
+    };
+    match fields.known(Known::XForwardedProto).or_else(|| trusted.then(forwarded).flatten()) {
         Some(value) if trusted && value.eq_ignore_ascii_case(b"https") => Scheme::Https,
         Some(value) if trusted && value.eq_ignore_ascii_case(b"http") => Scheme::Http,
         _ => own,
@@ -192,6 +230,38 @@ mod tests {
         fields.push("X-Forwarded-For", b"203.0.113.9").unwrap();
         let client = client_ip(&fields, "10.0.0.1".parse().unwrap(), true, &server);
         assert_eq!(client, "203.0.113.9".parse::<IpAddr>().unwrap());
+    }
+
+    #[test]
+    fn without_x_forwarded_for_the_standard_field_is_believed_the_same_way() {
+        let server = server(&["10.0.0.0/8"]);
+        let (http, https) = (Scheme::Http, Scheme::Https);
+        let cases: &[(&[&str], &str, &str, Scheme)] = &[
+            (&["for=203.0.113.7;proto=https"], "10.0.0.1", "203.0.113.7", https),
+            (&["For=\"203.0.113.7:4711\" ; Proto=\"https\""], "10.0.0.1", "203.0.113.7", https),
+            (&["for=\"[2001:db8::1]\""], "10.0.0.1", "2001:db8::1", http),
+            (&["for=\"[2001:db8::1]:80\""], "10.0.0.1", "2001:db8::1", http),
+            (&["for=1.1.1.1, for=203.0.113.7;proto=https, for=10.0.0.2"], "10.0.0.1", "203.0.113.7", https),
+            (&["for=203.0.113.7;proto=https", "for=10.0.0.2;proto=http"], "10.0.0.1", "203.0.113.7", https),
+            (&["for=1.1.1.1, for=unknown"], "10.0.0.1", "10.0.0.1", http),
+            (&["proto=https"], "10.0.0.1", "10.0.0.1", http),
+            (&["for=\"203.0.113.7, for=1.1.1.1\""], "10.0.0.1", "10.0.0.1", http),
+            (&["for=203.0.113.7;proto=https"], "192.0.2.1", "192.0.2.1", http),
+        ];
+        for (lines, peer, client, proto) in cases {
+            let mut fields = Fields::new();
+            for line in *lines {
+                fields.push("Forwarded", line.as_bytes()).unwrap();
+            }
+            let peer: IpAddr = peer.parse().unwrap();
+            let trusted = server.trusts(peer);
+            let client: IpAddr = client.parse().unwrap();
+            assert_eq!(client_ip(&fields, peer, trusted, &server), client, "{lines:?} from {peer}");
+            assert_eq!(scheme(&fields, peer, trusted, &server, http), *proto, "{lines:?} from {peer}");
+            fields.push("X-Forwarded-For", b"198.51.100.1").unwrap();
+            let said = if trusted { "198.51.100.1".parse().unwrap() } else { peer };
+            assert_eq!(client_ip(&fields, peer, trusted, &server), said, "{lines:?} beside X-Forwarded-For");
+        }
     }
 
     #[test]

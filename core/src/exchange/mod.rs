@@ -174,7 +174,7 @@ impl<'a> Exchange<'a> {
         let (peer, trusted) = (self.connection.peer_ip, self.connection.trusted);
         facts.clear();
         facts.client_ip = forwarded::client_ip(&request.fields, peer, trusted, server);
-        facts.scheme = forwarded::scheme(&request.fields, trusted, Scheme::Http);
+        facts.scheme = forwarded::scheme(&request.fields, peer, trusted, server, Scheme::Http);
         facts.host.push_str(request.host());
         let kept = request.fields.known(Known::XRequestId).filter(|_| trusted);
         match kept.and_then(forwarded::acceptable_request_id) {
