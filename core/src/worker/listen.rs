@@ -92,7 +92,9 @@ fn admit(local: &Rc<Local>, seat: &Rc<ListenerSeat>, stream: Stream) {
         Peer::Socket(address) => address.ip().to_canonical(),
         Peer::Unix => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
     };
-    let per_ip = seat.with_spec(|spec| spec.limits.connections_per_ip).flatten();
+    // Clients on a Unix socket have no address by which they could be told apart.
+    let has_address = matches!(stream.peer(), Peer::Socket(_));
+    let per_ip = seat.with_spec(|spec| spec.limits.connections_per_ip).flatten().filter(|_| has_address);
     match local.connections.try_enter(ip, per_ip) {
         Ok(permit) => downstream::spawn(local, seat, stream, ip, permit),
         Err(Refusal::Full) => local.counts.add(Count::ConnectionsShed, 1),

@@ -36,3 +36,5 @@ mod static_files;
 mod strict;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod unix;
