@@ -281,10 +281,7 @@ impl Control {
 
 /// One line for each error.
 fn lines(errors: &ringway_config::error::ConfigErrors) -> Vec<String> {
-    let line = |e: &ringway_config::error::ConfigError| {
-        format!("{}:{}:{}: {}: {}", e.file, e.line, e.column, e.key, e.message)
-    };
-    errors.0.iter().map(line).collect()
+    errors.0.iter().map(ToString::to_string).collect()
 }
 
 /// What differs and cannot change while the process runs. Such a file is refused, because obeying the rest of

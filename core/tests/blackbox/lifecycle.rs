@@ -143,7 +143,7 @@ fn a_file_that_is_gone_changes_nothing() {
     let gateway = Gateway::start(&numbered(&origin, 1));
     std::fs::remove_file(gateway.dir().join("ringway.toml")).unwrap();
     gateway.signal(Signal::HUP);
-    gateway.line_with(&["ringway.toml", "No such file"]);
+    gateway.line_with(&["ringway.toml:1:1: cannot be read", "No such file"]);
     assert_eq!(gateway.client().get("/epoch").text(), "1");
 }
 
