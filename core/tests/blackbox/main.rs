@@ -7,6 +7,8 @@ mod balance;
 #[cfg(test)]
 mod bodies;
 #[cfg(test)]
+mod drain;
+#[cfg(test)]
 mod driver;
 #[cfg(test)]
 mod edges;
