@@ -37,6 +37,11 @@ pub fn explain(snapshot: &Snapshot, question: &Question<'_>) -> Result<String, S
     let url = Url::parse(question.url);
     let (listener_id, listener) = pick_listener(snapshot, question.listener, &url)?;
     let mut out = String::new();
+    if question.method == "CONNECT" {
+        line(&mut out, &format!("CONNECT {} on listener `{}`", question.url, listener.name));
+        line(&mut out, "=> 405: CONNECT is not served here (request.connect); no route is looked up");
+        return Ok(out);
+    }
     let mut head = RequestHead::new();
     let wire = wire(question, &url)?;
     match h1::HeadReader::new().request(wire.as_bytes(), &listener.limits.head, &mut head) {
@@ -361,6 +366,8 @@ endpoints = ["127.0.0.1:3000", "127.0.0.1:3001"]
 
     #[test]
     fn what_a_request_would_meet_in_the_end_is_told() {
+        let text = told(None, "CONNECT", "x.org:443", &[]);
+        assert!(text.contains("=> 405: CONNECT is not served here (request.connect)"), "{text}");
         let text = told(None, "GET", "http://x.org/api/x", &[]);
         assert!(text.contains("one attempt, and another one where no connection could be made"), "{text}");
         let file = "[listeners.a]\nbind = \"127.0.0.1:80\"\n[routes.files]\nmatch = { prefix = \"/\" }\n\
