@@ -9,7 +9,7 @@ pub(crate) mod sink;
 pub(crate) mod upstreams;
 pub(crate) mod values;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -161,11 +161,17 @@ fn read_networks(table: &mut Table<'_>) -> Vec<IpNet> {
     };
     let mut networks = Vec::new();
     for text in texts.iter().filter(|text| !text.is_unknown) {
+        if text.value == "unix" {
+            // What stands for the address of a client that has none.
+            networks.push(IpNet::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
+            continue;
+        }
         let single = || text.value.parse::<IpAddr>().map(IpNet::from).ok();
         if let Some(network) = text.value.parse::<IpNet>().ok().or_else(single) {
             networks.push(network.trunc());
         } else {
-            let message = "expected a network or an address, such as \"10.0.0.0/8\" or \"10.1.2.3\"";
+            let message =
+                "expected a network, an address or \"unix\", such as \"10.0.0.0/8\" or \"10.1.2.3\"";
             table.sink.error(text.at, text.found(message));
         }
     }

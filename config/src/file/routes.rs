@@ -89,7 +89,7 @@ pub(crate) fn read<'a>(name: &'a str, value: &Value<'a>, outer: &Limits) -> Opti
         uses,
         timeout: TIMEOUT,
         limits,
-        retry: Retry { attempts: 1, on: Vec::new() },
+        retry: Retry { attempts: 2, on: Vec::new() },
         rewrite: Rewrite::Keep,
         preserve_host: true,
         headers: read_headers(&mut table),
@@ -353,9 +353,9 @@ fn refuse_upstream_side(table: &mut Table<'_>) {
 fn read_retry(table: &mut Table<'_>) -> Retry {
     let Some(mut below) = table.open("retry", "routes.NAME.retry") else {
         if table.peek_at("retry").is_none() {
-            table.show("retry", || "{ attempts = 1, on = [] }".to_owned());
+            table.show("retry", || "{ attempts = 2, on = [] }".to_owned());
         }
-        return Retry { attempts: 1, on: Vec::new() };
+        return Retry { attempts: 2, on: Vec::new() };
     };
     let attempts = below.number("attempts", 2, 1..=ATTEMPTS_MAX);
     let on_at = below.peek_at("on");

@@ -152,7 +152,7 @@ fn the_difference_names_what_changed() {
         "changed server: drain_timeout 30s -> 5s",
         "changed metrics: bind off -> 127.0.0.1:9090",
         "changed listeners.http: bind 127.0.0.1:0 -> 127.0.0.1:1",
-        "changed routes.app: timeout 60s -> 30s, retry",
+        "changed routes.app: timeout 60s -> 30s",
         "added routes.new",
         "changed upstreams.app: endpoints 127.0.0.1:3000*100 -> 127.0.0.1:3001*100, keepalive 32 -> 8",
     ];

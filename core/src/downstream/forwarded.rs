@@ -157,23 +157,34 @@ pub(crate) fn apply(head: &mut RequestHead, facts: &Facts, peer: IpAddr, trusted
         }
         head.fields.remove_known(Known::Forwarded);
     }
-    let _ = write!(text, "{peer}");
-    let _ = head.fields.set("X-Forwarded-For", text.as_bytes());
+    if peer.is_unspecified() {
+        // A client on a Unix socket has no address to be told.
+        text.truncate(text.len().saturating_sub(2));
+    } else {
+        let _ = write!(text, "{peer}");
+    }
+    set_or_remove(&mut head.fields, Known::XForwardedFor, text);
     if !trusted || !head.fields.has(Known::XForwardedHost) {
         text.clear();
         text.push_str(head.authority());
-        if text.is_empty() {
-            head.fields.remove_known(Known::XForwardedHost);
-        } else {
-            let _ = head.fields.set("X-Forwarded-Host", text.as_bytes());
-        }
+        set_or_remove(&mut head.fields, Known::XForwardedHost, text);
     }
     let _ = head.fields.set("X-Forwarded-Proto", facts.scheme.as_str().as_bytes());
     text.clear();
-    let _ = write!(text, "{}", facts.client_ip);
-    let _ = head.fields.set("X-Real-IP", text.as_bytes());
+    if !facts.client_ip.is_unspecified() {
+        let _ = write!(text, "{}", facts.client_ip);
+    }
+    set_or_remove(&mut head.fields, Known::XRealIp, text);
     let _ = head.fields.set("X-Request-ID", facts.request_id.as_bytes());
     let _ = head.fields.push("Via", VIA);
+}
+
+fn set_or_remove(fields: &mut Fields, name: Known, value: &str) {
+    if value.is_empty() {
+        fields.remove_known(name);
+    } else {
+        let _ = fields.set(name.name(), value.as_bytes());
+    }
 }
 
 #[cfg(test)]

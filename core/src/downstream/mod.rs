@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use crate::clock::Moment;
-use crate::net::{self, Buffer, Peer, Reader, Stream, Writer};
+use crate::net::{self, Buffer, Reader, Stream, Writer};
 use crate::shard::Count;
 use crate::worker::cap::Permit;
 use crate::worker::{Entry, ListenerSeat, Local, Registry, Stay};
@@ -66,7 +66,6 @@ pub(crate) fn spawn(
     permit: Permit,
 ) {
     let local = Rc::clone(local);
-    let unix = matches!(stream.peer(), Peer::Unix);
     let entry = Entry {
         deadline: local.timers.deadline(),
         idle: std::cell::Cell::new(true),
@@ -75,8 +74,8 @@ pub(crate) fn spawn(
         listener: Rc::clone(listener),
     };
     let (reader, writer) = stream.split(&local.buffers);
-    // A peer on a Unix socket has no address that could be listed.
-    let trusted = !unix && local.plan().snapshot.server.trusts(ip);
+    // A peer on a Unix socket is trusted when `unix` is listed.
+    let trusted = local.plan().snapshot.server.trusts(ip);
     let connection = Connection {
         reader,
         writer,

@@ -15,9 +15,6 @@ use crate::error::{Fault, Retry};
 use crate::shard::EndpointCount;
 use crate::upstream::{Checkout, Origin, Seat, Upstream};
 
-/// Without `retry`, a request of which nothing has been sent is still tried at one more endpoint.
-const CONNECTS_MIN: u32 = 2;
-
 /// What the attempts of an exchange have in common, and what they have learnt.
 struct Attempts<'p> {
     route: &'p Route,
@@ -176,9 +173,12 @@ impl Exchange<'_> {
         let made = self.record.attempts - u32::from(attempts.replayed);
         let again = match fault.describe().retry {
             Retry::Never => return Next::GiveUp,
-            Retry::Safe if others > 0 => attempts.route.retry.attempts.max(CONNECTS_MIN),
+            // At the same endpoint, a moment later, it would fail again.
+            Retry::Safe if others == 0 => return Next::GiveUp,
             Retry::IfIdempotent if !self.may_send_again(attempts) => return Next::GiveUp,
             Retry::IfIdempotent if origin == Origin::Pooled && !attempts.replayed => return Next::Replay,
+            // Without another endpoint, only who asks for repetitions by status gets them.
+            Retry::IfIdempotent if others == 0 && attempts.route.retry.on.is_empty() => return Next::GiveUp,
             Retry::Safe | Retry::IfIdempotent => attempts.route.retry.attempts,
         };
         if made < again { Next::Another } else { Next::GiveUp }
