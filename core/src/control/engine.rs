@@ -110,6 +110,8 @@ pub(super) enum Event {
     NamesDue(Epoch),
     /// Seating this epoch has had its time.
     SeatDue(Epoch),
+    /// Former snapshots may be free by now.
+    RetireDue,
     /// Readiness was red for `drain_delay`.
     DrainDelayed,
     /// The drain has had its time.
@@ -225,6 +227,7 @@ impl Control {
             Event::Loaded(outcome) => self.loaded(*outcome),
             Event::NamesDue(epoch) => self.names_due(epoch),
             Event::SeatDue(epoch) => self.seat_due(epoch),
+            Event::RetireDue => self.retire(),
             Event::DrainDelayed => return self.close_doors(),
             Event::DrainDue => return self.drain_due(),
         }

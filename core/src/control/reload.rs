@@ -21,6 +21,10 @@ use crate::log::access::{AccessWriter, OpenSink};
 use crate::log::{Level, operator, say};
 use crate::worker::inbox::Command;
 
+/// A former snapshot is looked at so long after its successor was published; most exchanges are over then.
+const RETIRE_AFTER: Duration = Duration::from_secs(1);
+/// And again and again, while an exchange keeps it.
+const RETIRE_AGAIN: Duration = Duration::from_secs(10);
 /// How long workers may take to seat before control says so.
 const SEAT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -199,7 +203,8 @@ impl Control {
         live.labels.learn(&snapshot);
         live.held = live.held.after(&snapshot, &bound, self.clock.now());
         live.served = served;
-        live.snapshot = Arc::clone(&snapshot);
+        let former = std::mem::replace(&mut live.snapshot, Arc::clone(&snapshot));
+        live.retired.push(former);
         live.seating = Some(seating);
         drop(live);
 
@@ -214,6 +219,24 @@ impl Control {
         }
         drop(live);
         self.after(SEAT_TIMEOUT, Event::SeatDue(epoch));
+        self.after(RETIRE_AFTER, Event::RetireDue);
+    }
+
+    /// Frees former snapshots that nobody else holds, on a thread of its own: a large one takes milliseconds.
+    pub(super) fn retire(self: &Rc<Self>) {
+        let mut live = self.live.borrow_mut();
+        let (free, held): (Vec<_>, Vec<_>) =
+            live.retired.drain(..).partition(|snapshot| Arc::strong_count(snapshot) == 1);
+        live.retired = held;
+        let again = !live.retired.is_empty();
+        drop(live);
+        if !free.is_empty() {
+            // Should there be no thread, they are freed here.
+            let _ = std::thread::Builder::new().name("retire".to_owned()).spawn(move || drop(free));
+        }
+        if again {
+            self.after(RETIRE_AGAIN, Event::RetireDue);
+        }
     }
 
     /// Says that the reload is done once each worker has seated the epoch.

@@ -104,6 +104,7 @@ pub(super) fn prepare(
         tally: Tally::default(),
         names: Some(names),
         staged: None,
+        retired: Vec::new(),
         seating: None,
         reload_again: false,
         warnings: loaded.warnings,

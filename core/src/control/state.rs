@@ -110,6 +110,8 @@ pub(super) struct Live {
     pub(super) names: Option<Names>,
     /// Loaded, and waiting for its names to be resolved.
     pub(super) staged: Option<Staged>,
+    /// Former snapshots that exchanges may still hold: control lets go of each last, so that no worker frees one.
+    pub(super) retired: Vec<Arc<Snapshot>>,
     /// The reload that workers are seating.
     pub(super) seating: Option<Seating>,
     /// A reload was asked for while another was under way.
