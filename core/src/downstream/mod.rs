@@ -121,7 +121,11 @@ async fn serve(local: &Rc<Local>, mut connection: Connection) {
         // The large future lives only while there is something to do; see `h1::busy`.
         let (after, since) = Box::pin(h1::busy(local, &mut connection)).await;
         match after {
-            After::KeepAlive => wait_until = since.after(limits.idle_timeout),
+            After::KeepAlive => {
+                // Asked for each time: a reload may have changed it.
+                let idle = connection.stay.entry.listener.with_spec(|spec| spec.limits.idle_timeout);
+                wait_until = since.after(idle.unwrap_or_default());
+            }
             After::Linger => return Box::pin(linger::linger(local, connection)).await,
             After::Close => return,
             After::Reset => return connection.writer.reset_on_close(),

@@ -182,17 +182,6 @@ impl Reader {
         }
     }
 
-    /// Takes what is there, without a watch: only after `poll_readable` was ready. (Should the kernel have changed
-    /// its mind, it waits.)
-    pub async fn take(&mut self) -> Result<Option<Buffer>, NetError> {
-        loop {
-            if let Some(result) = self.take_now() {
-                return result;
-            }
-            poll_fn(|cx| self.poll_readable(cx)).await;
-        }
-    }
-
     /// Whether nothing has come yet: no bytes, no end, no error. Arms the watch, waits for nothing. What comes
     /// after the watch was armed is seen once the driver has looked, so a later call may say otherwise.
     pub fn is_quiet(&mut self) -> bool {
@@ -205,18 +194,6 @@ impl Reader {
             }
         }
         self.poll_watch(&mut Context::from_waker(Waker::noop())).is_pending()
-    }
-
-    /// How many bytes can be taken, one at most, while they stay where they are; 0 is the end. Only after
-    /// `poll_readable` was ready.
-    pub fn peek(&mut self) -> io::Result<usize> {
-        let mut byte = [0_u8; 1];
-        match rustix::net::recv(&self.socket, &mut byte, RecvFlags::DONTWAIT | RecvFlags::PEEK) {
-            Ok((_, received)) => Ok(received),
-            // Nobody has left, then.
-            Err(error) if would_block(error) => Ok(1),
-            Err(error) => Err(error.into()),
-        }
     }
 
     /// One receive that does not wait; `None` when nothing is there.

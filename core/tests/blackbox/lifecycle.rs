@@ -364,6 +364,18 @@ fn limits_and_header_operations_change_with_a_reload_on_open_connections() {
 }
 
 #[test]
+fn an_idle_timeout_changes_with_a_reload_on_open_connections() {
+    let origin = Origin::saying("x");
+    let gateway = Gateway::start(&numbered(&origin, 1));
+    let mut client = gateway.client();
+    assert_eq!(client.get("/").status, 200);
+    gateway.reload(&(numbered(&origin, 2) + "[limits]\nidle_timeout = \"300ms\"\n"));
+    in_force(&gateway, 2);
+    assert_eq!(client.get("/").status, 200);
+    client.expect_closed();
+}
+
+#[test]
 fn an_upstream_that_is_gone_from_the_file_finishes_what_it_has_begun() {
     let go = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&go);
