@@ -38,8 +38,9 @@ Measures a gateway over TCP, beside its peers.
   ringway-loadtest idle --url URL [--pid PID] [--connections 5000] [--hold SECONDS]
       Opens connections, makes one request on each, and leaves them idle; with a pid, memory per connection.
 
-  ringway-loadtest relay --file FILE
+  ringway-loadtest relay --file FILE [--driver ring|epoll]
       The floor that compare shows: copies bytes; the file holds the address to listen on and that of the origin.
+      Without --driver: a ring, or epoll where the kernel refuses one.
 
   ringway-loadtest origin [--port 0] [--length 500]
       An origin that answers every GET with 200 and a body of that length, until it is stopped.
@@ -140,8 +141,10 @@ fn origin_verb(args: &mut Args) -> Result<()> {
 
 fn relay_verb(args: &mut Args) -> Result<()> {
     let file = args.text("file")?.context("--file is needed")?;
+    let driver = relay::Driver::choose(args.text("driver")?.as_deref())?;
     args.finish()?;
     let text = std::fs::read_to_string(&file).with_context(|| file.clone())?;
     let (listen, to) = text.trim().split_once(' ').context("two addresses are needed")?;
-    relay::run(&TcpListener::bind(listen)?, to.parse()?)
+    println!("relays by {}", driver.name());
+    relay::run(driver, &TcpListener::bind(listen)?, to.parse()?)
 }
