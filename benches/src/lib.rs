@@ -1,4 +1,8 @@
-//! What the benches share: routes to look up, made by the thousand.
+//! What the benches share: routes to look up, made by the thousand; the operations that are timed and counted, and
+//! their budget.
+
+pub mod budget;
+pub mod operations;
 
 use std::fmt::Write as _;
 use std::sync::Arc;

@@ -8,6 +8,8 @@ pub mod downstream;
 pub mod error;
 pub mod exchange;
 pub mod log;
+#[doc(hidden)]
+pub mod measured;
 pub mod net;
 pub mod shard;
 pub mod upstream;

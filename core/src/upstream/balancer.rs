@@ -14,7 +14,7 @@ pub(crate) struct Turn {
 }
 
 /// Picks among the seats that `admits` lets in.
-pub(super) fn pick(seats: &[Rc<Seat>], admits: impl Fn(&Seat) -> bool) -> Option<Rc<Seat>> {
+pub(crate) fn pick(seats: &[Rc<Seat>], admits: impl Fn(&Seat) -> bool) -> Option<Rc<Seat>> {
     if let [only] = seats {
         return admits(only).then(|| Rc::clone(only));
     }

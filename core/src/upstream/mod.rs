@@ -12,7 +12,7 @@ use std::sync::Arc;
 use ringway_config::snapshot::{Snapshot, UpstreamId};
 
 use crate::worker::inbox::Member;
-pub(crate) use balancer::Turn;
+pub(crate) use balancer::{Turn, pick};
 pub(crate) use connection::{Checkout, Origin, Reusable};
 pub(crate) use pool::{Pool, Pools};
 
@@ -24,7 +24,7 @@ pub(crate) struct Seat {
     /// Its connections.
     pub(crate) pool: Rc<Pool>,
     /// Its standing in the round.
-    turn: Turn,
+    pub(crate) turn: Turn,
 }
 
 /// A named service on this worker. Lives as long as a plan; its pools outlive it.
@@ -56,7 +56,7 @@ impl Upstream {
         let random = RandomState::new().build_hasher().finish();
         let skipped = random.checked_rem(seats.len() as u64).unwrap_or_default();
         for _ in 0..skipped {
-            let _ = balancer::pick(&seats, |_| true);
+            let _ = pick(&seats, |_| true);
         }
     }
 
@@ -84,12 +84,10 @@ impl Upstream {
     /// is healthy.
     pub(crate) fn pick(&self, tried: &[Rc<Seat>]) -> Option<Rc<Seat>> {
         let seats = self.seats.borrow();
-        let fresh = balancer::pick(&seats, |seat| {
+        let fresh = pick(&seats, |seat| {
             seat.member.healthy && !tried.iter().any(|other| other.member.address == seat.member.address)
         });
-        fresh.or_else(|| {
-            if tried.is_empty() { None } else { balancer::pick(&seats, |seat| seat.member.healthy) }
-        })
+        fresh.or_else(|| if tried.is_empty() { None } else { pick(&seats, |seat| seat.member.healthy) })
     }
 
     /// How many healthy members are left that were not tried.

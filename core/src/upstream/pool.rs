@@ -116,7 +116,7 @@ impl Pools {
     }
 
     /// The pool of a member, made on first sight; its bounds follow the newest snapshot.
-    pub(super) fn pool(
+    pub(crate) fn pool(
         &self,
         upstream: &Arc<str>,
         member: &Member,
