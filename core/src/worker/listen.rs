@@ -32,8 +32,9 @@ enum Accepted {
 /// Accepts until the listener closes; then takes what is queued, and closes the socket without resetting anyone.
 pub(crate) async fn accept_loop(local: Rc<Local>, seat: Rc<ListenerSeat>, mut acceptor: Acceptor) {
     let mut backoff = BACKOFF_MIN;
+    let mut place = None;
     loop {
-        match next(&seat, &mut acceptor).await {
+        match next(&seat, &mut place, &mut acceptor).await {
             Accepted::Stream(stream) => {
                 backoff = BACKOFF_MIN;
                 net::contain(|| admit(&local, &seat, stream));
@@ -53,10 +54,10 @@ pub(crate) async fn accept_loop(local: Rc<Local>, seat: Rc<ListenerSeat>, mut ac
     local.accepting.set(local.accepting.get().saturating_sub(1));
 }
 
-async fn next(seat: &ListenerSeat, acceptor: &mut Acceptor) -> Accepted {
+async fn next(seat: &ListenerSeat, place: &mut Option<usize>, acceptor: &mut Acceptor) -> Accepted {
     let mut accept = pin!(acceptor.accept());
     poll_fn(|cx| {
-        if seat.poll_closing(cx).is_ready() {
+        if seat.poll_closing(place, cx).is_ready() {
             return Poll::Ready(Accepted::Closing);
         }
         accept.as_mut().poll(cx).map(|result| match result {

@@ -92,19 +92,13 @@ pub(crate) struct ListenerSeat {
     /// The name: its identity over reloads.
     pub(crate) name: Arc<str>,
     place: RefCell<(Rc<Plan>, ListenerId)>,
-    closing: Cell<bool>,
-    wakers: RefCell<Vec<Waker>>,
+    ending: Ending,
 }
 
 impl ListenerSeat {
     /// A listener of a plan.
     pub(crate) fn new(name: Arc<str>, plan: Rc<Plan>, id: ListenerId) -> Rc<Self> {
-        Rc::new(Self {
-            name,
-            place: RefCell::new((plan, id)),
-            closing: Cell::new(false),
-            wakers: RefCell::default(),
-        })
+        Rc::new(Self { name, place: RefCell::new((plan, id)), ending: Ending::default() })
     }
 
     /// The plan to begin an exchange with, and this listener's place in it.
@@ -126,26 +120,85 @@ impl ListenerSeat {
 
     /// Whether it takes no more connections and its idle ones should go.
     pub(crate) fn is_closing(&self) -> bool {
-        self.closing.get()
+        self.ending.begun.get()
     }
 
     /// Begins its end.
     pub(crate) fn close(&self) {
-        self.closing.set(true);
+        self.ending.begin();
+    }
+
+    /// Ready once it is closing; see [`Ending::poll`].
+    pub(crate) fn poll_closing(&self, place: &mut Option<usize>, cx: &Context<'_>) -> Poll<()> {
+        self.ending.poll(place, cx)
+    }
+}
+
+/// The end of a listener, and the tasks that wait for it.
+#[derive(Debug, Default)]
+struct Ending {
+    begun: Cell<bool>,
+    wakers: RefCell<Vec<Waker>>,
+}
+
+impl Ending {
+    fn begin(&self) {
+        self.begun.set(true);
         for waker in self.wakers.borrow_mut().drain(..) {
             waker.wake();
         }
     }
 
-    /// Ready once it is closing.
-    pub(crate) fn poll_closing(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.closing.get() {
+    /// Ready once it has begun. `place` is where the waiting task's waker is kept; `None` at first.
+    ///
+    /// The place is the task's own because wakers cannot be told apart: `will_wake` may deny that two of one task are
+    /// the same, by where the compiler has put their tables, and a list of all that differ would grow for ever.
+    fn poll(&self, place: &mut Option<usize>, cx: &Context<'_>) -> Poll<()> {
+        if self.begun.get() {
             return Poll::Ready(());
         }
         let mut wakers = self.wakers.borrow_mut();
-        if !wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
+        if let Some(known) = place.and_then(|at| wakers.get_mut(at)) {
+            known.clone_from(cx.waker());
+        } else {
+            *place = Some(wakers.len());
             wakers.push(cx.waker().clone());
         }
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    /// A waker that differs from all others.
+    #[derive(Default)]
+    struct Other(AtomicU32);
+
+    impl Wake for Other {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_task_whose_wakers_never_look_the_same_is_kept_once() {
+        let (ending, mut place, mut another) = (Ending::default(), None, None);
+        let mut last = Arc::new(Other::default());
+        for _ in 0..100 {
+            last = Arc::new(Other::default());
+            let waker = Waker::from(Arc::clone(&last));
+            assert!(ending.poll(&mut place, &Context::from_waker(&waker)).is_pending());
+        }
+        assert!(ending.poll(&mut another, &Context::from_waker(Waker::noop())).is_pending());
+        assert_eq!(ending.wakers.borrow().len(), 2);
+        ending.begin();
+        assert_eq!(last.0.load(Ordering::Relaxed), 1);
+        assert!(ending.poll(&mut place, &Context::from_waker(Waker::noop())).is_ready());
     }
 }
