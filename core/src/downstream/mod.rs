@@ -49,6 +49,8 @@ impl Connection {
 pub(crate) enum After {
     /// The next request may come.
     KeepAlive,
+    /// Close: the client has said that this request was its last, and it was read whole.
+    Finish,
     /// Close once the client has had the chance to read what was sent.
     Linger,
     /// Close now.
@@ -112,6 +114,12 @@ async fn serve(local: &Rc<Local>, mut connection: Connection) {
     }
     // A connection that never sends a byte is held to the header timeout, later waits to the idle timeout.
     let mut wait_until = connection.accepted.after(limits.header_timeout);
+    // The first request is often there as soon as the connection is.
+    if connection.input.is_empty()
+        && let Some(first) = connection.reader.recv_now()
+    {
+        connection.input = first;
+    }
     loop {
         if connection.input.is_empty()
             && let Idle::Over = idle(local, &mut connection, wait_until).await
@@ -126,7 +134,8 @@ async fn serve(local: &Rc<Local>, mut connection: Connection) {
                 let idle = connection.stay.entry.listener.with_spec(|spec| spec.limits.idle_timeout);
                 wait_until = since.after(idle.unwrap_or_default());
             }
-            After::Linger => return Box::pin(linger::linger(local, connection)).await,
+            After::Finish if connection.input.is_empty() && connection.reader.has_read_all() => return,
+            After::Finish | After::Linger => return Box::pin(linger::linger(local, connection)).await,
             After::Close => return,
             After::Reset => return connection.writer.reset_on_close(),
         }

@@ -28,7 +28,7 @@ impl Exchange<'_> {
             own.out.append().extend_from_slice(body);
         }
         let out = std::mem::take(&mut own.out);
-        match self.send_own_part(out).await {
+        match self.send_own_with(out, own.persistence).await {
             Ok(_) => self.finish_own(&own).await,
             Err(after) => after,
         }
@@ -63,10 +63,20 @@ impl Exchange<'_> {
 
     /// Sends a part of an answer. `Err`: the client could not be written to.
     pub(super) async fn send_own_part(&mut self, out: Buffer) -> Result<Buffer, After> {
+        self.send_own_with(out, Persistence::KeepAlive).await
+    }
+
+    /// Sends a part of an answer, or with [`Persistence::Close`] the end of the connection's last.
+    async fn send_own_with(&mut self, out: Buffer, persistence: Persistence) -> Result<Buffer, After> {
         let len = out.len() as u64;
         let deadline = &self.scratch.write_deadline;
         deadline.set_sliding(self.limits.body_timeout);
-        match self.connection.writer.send(out, deadline).await {
+        let writer = &mut self.connection.writer;
+        let sent = match persistence {
+            Persistence::KeepAlive => writer.send(out, deadline).await,
+            Persistence::Close => writer.send_last(out, deadline).await,
+        };
+        match sent {
             Ok(out) => {
                 self.record.bytes_out += len;
                 Ok(out)
@@ -87,7 +97,17 @@ impl Exchange<'_> {
                 let discarded = body::discard(self.local, self.connection, left, &self.limits).await;
                 discarded.map_or(After::Close, |()| After::KeepAlive)
             }
-            (_, _) => After::Linger,
+            (Rest::None, Persistence::Close) => self.close_after_last(),
+            (Rest::Discard(_) | Rest::Close, Persistence::Close) | (Rest::Close, _) => After::Linger,
+        }
+    }
+
+    /// How a connection closes after a whole answer to a request that was read whole.
+    pub(super) fn close_after_last(&self) -> After {
+        match self.scratch.request.persistence {
+            Persistence::Close => After::Finish,
+            // The client may be sending the next one already.
+            Persistence::KeepAlive => After::Linger,
         }
     }
 

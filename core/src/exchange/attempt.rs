@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ringway_config::snapshot::{Limits, Route};
 use ringway_http::h1::{self, BodyReader, BodyWriter};
-use ringway_http::{BodyError, Framing, Method};
+use ringway_http::{BodyError, Framing, Method, Persistence};
 
 use super::body::RequestBody;
 use super::relay::{HALF_CLOSED_TIME, Pace, Relay, RelayError};
@@ -25,12 +25,17 @@ use crate::worker::Local;
 /// A client that has sent so much ahead of its answer is not read further until its turn.
 const AHEAD_BYTES_MAX: usize = 2 * Buffers::SMALL;
 
+/// A client that has said that it sends nothing more is watched for its leaving only from then on.
+const LAST_WATCHED_AFTER: Duration = Duration::from_millis(20);
+
 /// What the two directions of an attempt tell each other.
 pub(super) struct Link {
     /// The request has been sent whole.
     pub(super) upload_done: Cell<bool>,
     /// The client has ended its sending side.
     pub(super) client_left: Cell<bool>,
+    /// The client has said that this request is its last.
+    last_of_client: bool,
     /// The request's way waits for the client's bytes.
     awaits_client: Cell<bool>,
     /// Bytes of the request body taken in.
@@ -38,9 +43,10 @@ pub(super) struct Link {
 }
 
 impl Link {
-    fn new(upload_done: bool) -> Self {
+    fn new(upload_done: bool, client: Persistence) -> Self {
         Self {
             upload_done: Cell::new(upload_done),
+            last_of_client: client == Persistence::Close,
             client_left: Cell::new(false),
             awaits_client: Cell::new(false),
             bytes_in: Cell::new(0),
@@ -89,7 +95,7 @@ impl Exchange<'_> {
         if streams {
             self.body = RequestBody::Begun;
         }
-        let link = Link::new(!streams);
+        let link = Link::new(!streams, self.scratch.request.persistence);
         let outcome = self.both_ways(attempt, up, &link, framing).await;
         self.record.bytes_in += link.bytes_in.get();
         if streams && link.upload_done.get() {
@@ -249,6 +255,7 @@ impl Upload<'_> {
             writer,
             write_deadline,
             encoder: &mut encoder,
+            then: Persistence::KeepAlive,
             pace: Pace {
                 bytes_max: limits.body_bytes_max,
                 read_timeout: Some(limits.body_timeout),
@@ -291,6 +298,11 @@ async fn watch_client(
     response_deadline: &Deadline,
     link: &Link,
 ) -> Result<(), Fault> {
+    if link.last_of_client {
+        // Most answers come sooner, and then no watch has to be armed and cancelled.
+        watch_deadline.set(local.now().after(LAST_WATCHED_AFTER));
+        watch_deadline.expired().await;
+    }
     // Nothing is awaited of the client itself: only the end of a drain ends this wait.
     watch_deadline.set(Moment(u64::MAX - 1));
     // A body that is at hand stays in the input, too.

@@ -114,7 +114,7 @@ pub(crate) async fn refuse(
     let names = record.names(&plan);
     record.finish(local, connection, scratch, &names);
     match after {
-        After::KeepAlive => After::Linger,
+        After::KeepAlive | After::Finish => After::Linger,
         other @ (After::Linger | After::Close | After::Reset) => other,
     }
 }

@@ -142,6 +142,7 @@ impl Exchange<'_> {
                 self.use_ready_body();
                 Some(End::After(match (persistence, self.body) {
                     (Persistence::KeepAlive, RequestBody::Done) => After::KeepAlive,
+                    (Persistence::Close, RequestBody::Done) => self.close_after_last(),
                     _ => After::Linger,
                 }))
             }

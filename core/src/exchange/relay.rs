@@ -5,8 +5,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ringway_http::BodyError;
 use ringway_http::h1::{BodyEvent, BodyReader, BodyWriter};
+use ringway_http::{BodyError, Persistence};
 
 use crate::clock::Moment;
 use crate::net::{Buffer, Buffers, Deadline, NetError, Reader, Writer};
@@ -62,6 +62,9 @@ pub(super) struct Relay<'a> {
     pub(super) writer: &'a mut Writer,
     pub(super) write_deadline: &'a Deadline,
     pub(super) encoder: &'a mut BodyWriter,
+    /// What becomes of the receiver's connection after the body: with [`Persistence::Close`] its end is sent as the
+    /// connection's last.
+    pub(super) then: Persistence,
     pub(super) pace: Pace,
     /// Bytes of the body taken in.
     pub(super) bytes_in: &'a Cell<u64>,
@@ -107,7 +110,7 @@ impl Relay<'_> {
                     self.input.consume(step.consumed);
                     room(self.buffers, &mut out, 64);
                     self.encoder.finish(self.body.trailers(), out.append()).map_err(RelayError::Body)?;
-                    self.flush(out).await?;
+                    self.flush_end(out).await?;
                     return Ok(Taken::End);
                 }
             }
@@ -174,6 +177,17 @@ impl Relay<'_> {
         let out = self.writer.send(out, self.write_deadline).await.map_err(RelayError::Write)?;
         self.bytes_out.set(self.bytes_out.get() + len);
         Ok(out)
+    }
+
+    async fn flush_end(&mut self, out: Buffer) -> Result<(), RelayError> {
+        if out.is_empty() || self.then == Persistence::KeepAlive {
+            return self.flush(out).await.map(drop);
+        }
+        self.move_write_deadline();
+        let len = out.len() as u64;
+        self.writer.send_last(out, self.write_deadline).await.map_err(RelayError::Write)?;
+        self.bytes_out.set(self.bytes_out.get() + len);
+        Ok(())
     }
 
     /// Receives more, or learns that nothing more comes.

@@ -196,6 +196,7 @@ impl Response<'_> {
             writer: &mut *self.writer,
             write_deadline: self.write_deadline,
             encoder: &mut encoder,
+            then: persistence,
             pace: Pace {
                 read_timeout: Some(self.limits.body_timeout),
                 read_until: self.deadline.at(),

@@ -60,6 +60,52 @@ fn pipelined_requests_are_all_answered_after_a_half_close() {
 }
 
 #[test]
+fn a_client_that_sends_on_after_its_last_request_gets_its_answer_and_an_end() {
+    let go = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&go);
+    let origin = Origin::start(move |visit| {
+        eventually("the test lets it answer", || flag.load(Ordering::SeqCst));
+        visit.send(ok(visit.path()));
+    });
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.client();
+    client.send("GET /last HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+    eventually("the request is under way", || origin.requests() == 1);
+    client.send("GET /too-much HTTP/1.1\r\nHost: t\r\n\r\n");
+    go.store(true, Ordering::SeqCst);
+    assert_eq!(client.response().text(), "/last");
+    client.expect_closed();
+    assert_eq!(origin.requests(), 1, "what follows the last request is no request");
+}
+
+#[test]
+fn a_last_answer_of_any_size_and_framing_comes_whole_before_the_close() {
+    let origin = Origin::start(|visit| {
+        let size: usize = visit.path().rsplit('/').next().unwrap().parse().unwrap();
+        let body = "x".repeat(size);
+        if visit.path().starts_with("/chunked") {
+            visit.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+            visit.send(format!("{size:x}\r\n{body}\r\n"));
+            visit.send("0\r\n\r\n");
+        } else {
+            visit.send(ok(&body));
+        }
+    });
+    let gateway = Gateway::before(&origin);
+    for size in [1, 500, 4_096, 16_384, 70_000, 3_000_000] {
+        for framing in ["length", "chunked"] {
+            for version in ["1.0", "1.1"] {
+                let mut client = gateway.client();
+                let line = format!("GET /{framing}/{size} HTTP/{version}");
+                client.send(format!("{line}\r\nHost: t\r\nConnection: close\r\n\r\n"));
+                assert_eq!(client.response().body.len(), size, "{line}");
+                client.expect_closed();
+            }
+        }
+    }
+}
+
+#[test]
 fn a_body_before_a_tunnel_is_sent_once() {
     let origin = Origin::start(|visit| {
         assert_eq!(visit.body(), b"hello");
