@@ -1,4 +1,19 @@
-//! What the load checks before it counts: a response's status and the length of its body.
+//! Heads as the load and the origin need them: where one ends, its status, and how many bytes of body follow.
+
+use memchr::{memchr, memmem};
+
+/// A head at the front of some bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// Of a response; 0 for a request.
+    pub(crate) status: u16,
+    /// Bytes of the head.
+    pub(crate) bytes: usize,
+    /// Bytes of the body that follows. None: not stated.
+    pub(crate) length: Option<usize>,
+    /// Whether the connection ends after it.
+    pub(crate) closes: bool,
+}
 
 /// A complete response at the front of some bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,30 +27,59 @@ pub(crate) struct Answer {
     pub(crate) closes: bool,
 }
 
-/// The response at the front; none: more bytes are needed. A response must say its length.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Answer>, &'static str> {
-    let Some(head_bytes) = bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4) else {
-        return Ok(None);
+/// The head at the front; none: more bytes are needed.
+pub(crate) fn head(bytes: &[u8]) -> Result<Option<Head>, &'static str> {
+    let Some(end) = memmem::find(bytes, b"\r\n\r\n") else { return Ok(None) };
+    let mut rest = bytes.get(..end + 2).unwrap_or_default();
+    let line = next_line(&mut rest).ok_or("no first line")?;
+    let status = match line.strip_prefix(b"HTTP/1.1 ") {
+        Some(rest) => rest.get(..3).and_then(number).and_then(|status| u16::try_from(status).ok()),
+        None => line.ends_with(b" HTTP/1.1").then_some(0),
     };
-    let head =
-        bytes.get(..head_bytes).and_then(|head| std::str::from_utf8(head).ok()).ok_or("head is not text")?;
-    let (line, fields) = head.split_once("\r\n").ok_or("no status line")?;
-    let status = line
-        .strip_prefix("HTTP/1.1 ")
-        .and_then(|rest| rest.get(..3)?.parse().ok())
-        .ok_or("no status line")?;
-    let (mut length, mut closes) = (None, false);
-    for (name, value) in fields.split("\r\n").filter_map(|line| line.split_once(':')) {
-        let value = value.trim();
-        if name.eq_ignore_ascii_case("content-length") {
-            length = Some(value.parse().map_err(|_| "bad content-length")?);
-        } else if name.eq_ignore_ascii_case("connection") {
-            closes |= value.eq_ignore_ascii_case("close");
+    let mut head =
+        Head { status: status.ok_or("no HTTP/1.1 head")?, bytes: end + 4, length: None, closes: false };
+    while let Some(line) = next_line(&mut rest) {
+        // Only three fields matter here, and their names begin with two letters.
+        if !matches!(line.first(), Some(b'c' | b'C' | b't' | b'T')) {
+            continue;
+        }
+        if let Some(value) = field(line, b"content-length") {
+            head.length = Some(number(value).ok_or("bad content-length")?);
+        } else if let Some(value) = field(line, b"connection") {
+            head.closes |= value.eq_ignore_ascii_case(b"close");
+        } else if field(line, b"transfer-encoding").is_some() {
+            return Err("no content-length");
         }
     }
-    let length: usize = length.ok_or("no content-length")?;
+    Ok(Some(head))
+}
+
+/// The response at the front; none: more bytes are needed. A response must say its length.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Answer>, &'static str> {
+    let Some(Head { status, bytes: head_bytes, length, closes }) = head(bytes)? else { return Ok(None) };
+    if status == 0 {
+        return Err("no status line");
+    }
+    let length = length.ok_or("no content-length")?;
     let wire_bytes = head_bytes.checked_add(length).ok_or("bad content-length")?;
     Ok((bytes.len() >= wire_bytes).then_some(Answer { status, length, wire_bytes, closes }))
+}
+
+fn next_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (line, tail) = rest.split_at_checked(memchr(b'\n', rest)?)?;
+    *rest = tail.get(1..)?;
+    line.strip_suffix(b"\r")
+}
+
+/// The value of a line's field, if it has this name.
+fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let (start, rest) = line.split_at_checked(name.len())?;
+    let value = rest.strip_prefix(b":").filter(|_| start.eq_ignore_ascii_case(name))?;
+    Some(value.trim_ascii())
+}
+
+fn number(digits: &[u8]) -> Option<usize> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -61,9 +105,11 @@ mod tests {
     fn what_cannot_be_checked_is_refused() {
         for (text, reason) in [
             ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "no content-length"),
+            ("HTTP/1.1 200 OK\r\nA: b\r\n\r\n", "no content-length"),
             ("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "bad content-length"),
-            ("HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\n", "no status line"),
-            ("hello\r\n\r\n", "no status line"),
+            ("HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\n", "no HTTP/1.1 head"),
+            ("GET / HTTP/1.1\r\nContent-Length: 1\r\n\r\n", "no status line"),
+            ("hello\r\n\r\n", "no HTTP/1.1 head"),
         ] {
             assert_eq!(parse(text.as_bytes()), Err(reason), "{text}");
         }
@@ -74,5 +120,13 @@ mod tests {
         let answer =
             parse(b"HTTP/1.1 503 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").unwrap().unwrap();
         assert_eq!((answer.status, answer.length, answer.closes), (503, 0, true));
+    }
+
+    #[test]
+    fn a_request_has_a_head_too() {
+        let text = b"POST / HTTP/1.1\r\nTe: a\r\nConnection : close\r\nContent-Length:7 \r\n\r\n1234567";
+        let expected = Head { status: 0, bytes: text.len() - 7, length: Some(7), closes: false };
+        assert_eq!(head(text), Ok(Some(expected)));
+        assert_eq!(head(b"GET / HTTP/1.1\r\n\r\n").unwrap().unwrap().length, None);
     }
 }

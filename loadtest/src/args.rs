@@ -66,8 +66,12 @@ impl Args {
 
     /// The `--url` that must be given.
     pub(crate) fn url(&mut self) -> Result<Url> {
-        let text = self.text("url")?.context("--url is needed, such as --url http://127.0.0.1:8080/")?;
-        Url::parse(&text)
+        self.optional_url()?.context("--url is needed, such as --url http://127.0.0.1:8080/")
+    }
+
+    /// The `--url`, if there is one.
+    pub(crate) fn optional_url(&mut self) -> Result<Option<Url>> {
+        self.text("url")?.map(|text| Url::parse(&text)).transpose()
     }
 
     /// Refuses what was typed and not used.

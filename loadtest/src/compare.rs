@@ -1,4 +1,4 @@
-//! The comparison: every target through every scenario, in interleaved rounds.
+//! The comparison: what was asked for, the targets that are there, one scenario after the other.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -7,210 +7,240 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::args::{Args, Url};
-use crate::idle;
-use crate::load::{self, Plan};
+use crate::chart;
+use crate::configuration::Place;
+use crate::gateway;
+use crate::load::Errors;
 use crate::machine::Machine;
-use crate::origin;
 use crate::process;
-use crate::report::{Report, Row};
-use crate::targets::{KINDS, Kind, Target};
-
-const LENGTH: usize = 500;
-const SCENARIOS: [&str; 2] = ["keepalive-500B-c64", "idle-5000"];
+use crate::report::{self, Row};
+use crate::rounds;
+use crate::scenario::{SCENARIOS, Scenario};
+use crate::syscalls;
+use crate::targets::{Kind, Started, Subject, Target, Variant, free_address};
 
 /// What all scenarios share.
 #[derive(Debug)]
-struct Setting {
+pub(crate) struct Setting {
     targets: Vec<Target>,
-    absent: Vec<&'static str>,
+    pub(crate) absent: Vec<&'static str>,
     /// For configurations and logs of the targets.
-    folder: Folder,
-    origin: SocketAddr,
+    pub(crate) folder: Folder,
+    /// Where the origin listens; with port 0, anywhere.
+    pub(crate) origin: SocketAddr,
+    /// A gateway that runs already, and its process, if that was said.
+    pub(crate) url: Option<(Url, Option<u32>)>,
+    /// How many CPUs this machine has.
+    cpus: usize,
     target_cpu: usize,
     load_cpu: usize,
-    rounds: usize,
-    warm_up: Duration,
-    window: Duration,
-    connections: Option<usize>,
-    command: String,
+    pub(crate) pairs: usize,
+    pub(crate) warm_up: Duration,
+    /// None: the scenario's own.
+    pub(crate) window: Option<Duration>,
+    pub(crate) connections: Option<usize>,
+    pub(crate) spins: bool,
+    pub(crate) counts_syscalls: bool,
+    pub(crate) command: String,
 }
 
 pub(crate) fn run(mut args: Args) -> Result<()> {
-    let scenario = args.text("scenario")?;
-    if let Some(unknown) = scenario.as_deref().filter(|name| !SCENARIOS.contains(name)) {
-        bail!("unknown scenario `{unknown}`, known: {}", SCENARIOS.join(", "));
+    if args.switch("list") {
+        args.finish()?;
+        for Scenario { name, about, .. } in SCENARIOS {
+            println!("{name}: {about}");
+        }
+        return Ok(());
     }
+    let scenarios = chosen(args.text("scenario")?.as_deref())?;
     let writes = !args.switch("no-write");
-    let setting = Setting::new(&mut args)?;
+    let setting = Setting::new(&mut args, &scenarios)?;
     let machine = Machine::look()?;
     for name in &setting.absent {
-        println!("{name} was not found and is skipped");
+        eprintln!("{name} was not found and is skipped");
     }
-    let mut reports = Vec::new();
-    for name in SCENARIOS.into_iter().filter(|name| scenario.as_deref().is_none_or(|wanted| wanted == *name))
-    {
-        reports.push(if name == "idle-5000" { setting.idle(name)? } else { setting.keepalive(name)? });
-    }
-    for report in &reports {
+    let mut errors = 0;
+    for scenario in scenarios {
+        let Some(report) = rounds::run(&setting, scenario)? else {
+            eprintln!("{}: none of its targets is there", scenario.name);
+            continue;
+        };
         let text = report.markdown(&machine)?;
         println!("\n{text}");
         if writes {
-            println!("written to {}", report.write(&machine, &text)?.display());
+            println!("written to {}", report.write(&machine, &text, &report::results())?.display());
         }
+        errors += report.rows.iter().map(|row| row.errors.total()).sum::<u64>();
     }
-    let errors: u64 = reports.iter().flat_map(|report| &report.rows).map(|row| row.errors).sum();
+    if writes {
+        println!("written to {}", chart::draw(&report::results())?.display());
+    }
     ensure!(errors == 0, "{errors} requests failed: these numbers do not count");
     Ok(())
 }
 
+/// The scenarios of a list of names; without one, all.
+fn chosen(names: Option<&str>) -> Result<Vec<&'static Scenario>> {
+    let Some(names) = names else { return Ok(SCENARIOS.iter().collect()) };
+    let find = |name: &str| {
+        let found = SCENARIOS.iter().find(|scenario| scenario.name == name);
+        found.with_context(|| format!("unknown scenario `{name}` (see compare --list)"))
+    };
+    names.split(',').map(find).collect()
+}
+
 impl Setting {
-    fn new(args: &mut Args) -> Result<Self> {
+    fn new(args: &mut Args, scenarios: &[&Scenario]) -> Result<Self> {
         let (target_cpu, load_cpu) = (args.number("target-cpu", 1)?, args.number("load-cpu", 0)?);
-        let (only, ringway) = (args.text("only")?, args.text("ringway")?);
-        let rounds = args.number("rounds", 5)?;
-        let (warm_up, window) = (args.seconds("warm-up", 2.0)?, args.seconds("seconds", 5.0)?);
+        let only = args.text("only")?;
+        let (ringway, pingora) = (args.text("ringway")?, args.text("pingora")?);
+        let is_quick = args.switch("quick");
+        let (pairs, warm_up) = if is_quick { (3, 0.3) } else { (7, 1.0) };
+        let pairs = args.number("pairs", pairs)?;
+        let warm_up = args.seconds("warm-up", warm_up)?;
+        let window = match args.text("window")? {
+            Some(text) => Some(Duration::try_from_secs_f64(text.parse().context("--window: not a number")?)?),
+            None if is_quick => Some(Duration::from_secs(1)),
+            None => None,
+        };
         let connections = args.optional_number("connections")?;
+        let (spins, counts_syscalls) = (!args.switch("sleep"), !args.switch("no-strace"));
+        let url = args.optional_url()?;
+        let pid = args.optional_number("pid")?;
+        let origin = args.text("origin")?.map_or(Ok((Ipv4Addr::LOCALHOST, 0).into()), |text| {
+            text.parse().with_context(|| format!("--origin: `{text}` is not an address with a port"))
+        })?;
         args.finish()?;
         ensure!(target_cpu != load_cpu, "target and load need a CPU each");
-        ensure!(rounds > 0, "--rounds: at least one");
-        let (mut targets, mut absent) = (Vec::new(), Vec::new());
-        for kind in KINDS.into_iter().filter(|kind| only.as_deref().is_none_or(|only| only == kind.name())) {
-            let given = ringway.as_ref().filter(|_| kind.name() == "ringway").map(PathBuf::from);
-            match Target::find(kind, given)? {
-                Some(target) => targets.push(target),
-                None => absent.push(kind.name()),
-            }
-        }
-        ensure!(!targets.is_empty(), "nothing to measure: no target of that name was found");
-        process::pin(load_cpu)?;
-        let origin = origin::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), LENGTH)?.address();
-        let folder = Folder(std::env::temp_dir().join(format!("ringway-loadtest-{}", std::process::id())));
-        let command = format!("cargo run --release -p ringway-loadtest -- {}", typed().join(" "));
-        Ok(Self {
-            targets,
-            absent,
-            folder,
+        ensure!(pairs > 0, "--pairs: at least one");
+        let mut setting = Self {
+            targets: Vec::new(),
+            absent: Vec::new(),
+            folder: Folder(std::env::temp_dir().join(format!("ringway-loadtest-{}", std::process::id()))),
             origin,
+            url: url.map(|url| (url, pid)),
+            cpus: std::thread::available_parallelism()?.get(),
             target_cpu,
             load_cpu,
-            rounds,
+            pairs,
             warm_up,
             window,
             connections,
-            command,
-        })
+            spins,
+            counts_syscalls: counts_syscalls && syscalls::can_count(),
+            command: format!("cargo run --release -p ringway-loadtest -- {}", typed().join(" ")),
+        };
+        setting.find(only.as_deref(), ringway.as_deref(), pingora.as_deref(), scenarios)?;
+        process::pin(&[load_cpu])?;
+        Ok(setting)
     }
 
-    fn rows(&self) -> Vec<Row> {
-        let row = |target: &Target| Row { target: target.clone(), rounds: Vec::new(), errors: 0 };
-        self.targets.iter().map(row).collect()
-    }
-
-    /// CPU time per request at saturation. All targets run through; each round measures one after the other.
-    fn keepalive(&self, scenario: &'static str) -> Result<Report> {
-        let connections = self.connections.unwrap_or(64);
-        let plan = Plan { connections, warm_up: self.warm_up, window: self.window, length: Some(LENGTH) };
-        let mut rows = self.rows();
-        let start =
-            |target: &Target| target.start(&self.folder.0, self.origin, self.target_cpu, self.load_cpu);
-        let started = self.targets.iter().map(start).collect::<Result<Vec<_>>>()?;
-        for round in 0..self.rounds {
-            println!("{scenario}: round {} of {}", round + 1, self.rounds);
-            let mut pairs: Vec<_> = rows.iter_mut().zip(&started).collect();
-            // Who is first changes, so that nobody always follows the same one.
-            let first = round % pairs.len();
-            pairs.rotate_left(first);
-            for (row, started) in pairs {
-                let name = row.target.kind.name();
-                let url = Url::root(started.address);
-                let outcome = load::run(&url, &plan, Some(started.running.pid())).context(name)?;
-                for (why, count) in outcome.errors.iter() {
-                    println!("{name}: {count} x {why}");
-                }
-                row.errors += outcome.errors.total();
-                let cpu = outcome.cpu_per_request().with_context(|| format!("{name} answered nothing"))?;
-                let (busy, waited) = (outcome.busy_percent(), outcome.waited_percent());
-                row.rounds.push(vec![cpu, outcome.per_second(), busy.unwrap_or(0.0), waited.unwrap_or(0.0)]);
+    /// Looks for the programs of the scenarios.
+    fn find(
+        &mut self,
+        only: Option<&str>,
+        ringway: Option<&str>,
+        pingora: Option<&str>,
+        scenarios: &[&Scenario],
+    ) -> Result<()> {
+        let mut kinds: Vec<Kind> = Vec::new();
+        for subject in scenarios.iter().flat_map(|scenario| scenario.subjects) {
+            if !kinds.contains(&subject.kind) {
+                kinds.push(subject.kind);
             }
         }
-        drop(started);
-        let about = format!(
-            "CPU time (user and system) of the target per request: GET, {LENGTH} B answers, {connections} keep-alive \
-             connections in a closed loop, kept connections to the origin, one worker on a CPU of its own. Medians \
-             of {} interleaved rounds of {:?} after {:?} of warm-up, least and greatest in brackets.",
-            self.rounds, self.window, self.warm_up
-        );
-        let titles = ["ns of CPU per request", "requests/s", "busy %", "waited %"];
-        Ok(self.report(scenario, about, &titles, rows))
-    }
-
-    /// Memory of a connection that waits. Each round starts the target afresh, so that no memory is already there.
-    fn idle(&self, scenario: &'static str) -> Result<Report> {
-        let connections = self.connections.unwrap_or(5000);
-        let mut rows = self.rows();
-        // The floor keeps nothing per connection but two sockets, which are the kernel's.
-        rows.retain(|row| row.target.kind != Kind::Floor);
-        for round in 0..self.rounds {
-            println!("{scenario}: round {} of {}", round + 1, self.rounds);
-            for row in &mut rows {
-                let name = row.target.kind.name();
-                let started =
-                    row.target.start(&self.folder.0, self.origin, self.target_cpu, self.load_cpu)?;
-                let url = Url::root(started.address);
-                // What the first connections allocate once is not theirs.
-                drop(idle::open(&url, 16).context(name)?);
-                let before = idle::settled_memory(started.running.pid())?;
-                let held = idle::open(&url, connections).context(name)?;
-                let after = idle::settled_memory(started.running.pid())?;
-                row.errors += u64::try_from(connections - idle::still_open(&held))?;
-                row.rounds
-                    .push(vec![to_float(idle::each(before, after, connections)), to_float(after / 1024)]);
+        if let Some(only) = only {
+            for name in only.split(',') {
+                ensure!(
+                    kinds.iter().any(|kind| kind.name() == name),
+                    "--only: no scenario that is run has `{name}`"
+                );
+            }
+            kinds.retain(|kind| only.split(',').any(|name| name == kind.name()));
+        }
+        for kind in kinds {
+            let given = match kind {
+                Kind::Ringway => Some(ringway.map_or_else(gateway::build, |path| Ok(PathBuf::from(path)))?),
+                Kind::Pingora => pingora.map(PathBuf::from),
+                Kind::Nginx | Kind::Haproxy | Kind::H2o | Kind::Floor | Kind::Direct | Kind::Url => None,
+            };
+            match Target::find(kind, given.as_deref())? {
+                Some(target) => self.targets.push(target),
+                None if given.is_some() => bail!("--{}: there is no such program", kind.name()),
+                None => self.absent.push(kind.name()),
             }
         }
-        let about = format!(
-            "Resident memory that {connections} idle keep-alive connections add, each after one request. Medians of {} \
-             rounds, the target started afresh for each; least and greatest in brackets.",
-            self.rounds
-        );
-        Ok(self.report(scenario, about, &["bytes per connection", "KiB in all"], rows))
+        Ok(())
     }
 
-    fn report(
-        &self,
-        scenario: &'static str,
-        about: String,
-        titles: &[&'static str],
-        rows: Vec<Row>,
-    ) -> Report {
-        let columns = titles.to_vec();
-        let (absent, command) = (self.absent.clone(), self.command.clone());
-        Report { scenario, about, columns, rows, absent, command }
+    /// Those of a scenario that can be measured.
+    pub(crate) fn subjects(&self, scenario: &Scenario) -> Vec<Subject> {
+        let url = self.url.iter().map(|_| Subject::plain(Kind::Url));
+        let has = |subject: &&Subject| self.targets.iter().any(|target| target.kind == subject.kind);
+        url.chain(scenario.subjects.iter().filter(has).copied()).collect()
+    }
+
+    pub(crate) fn row(&self, subject: Subject) -> Row {
+        let target = self.targets.iter().find(|target| target.kind == subject.kind);
+        Row {
+            label: subject.label(),
+            base: subject.base_label(),
+            version: target.map_or("started by somebody else", |target| &target.version).to_owned(),
+            rounds: Vec::new(),
+            errors: Errors::default(),
+            peak_bytes: None,
+            syscalls: None,
+        }
+    }
+
+    pub(crate) fn start(&self, subject: Subject, origin: SocketAddr) -> Result<Started> {
+        let target = self.targets.iter().find(|target| target.kind == subject.kind);
+        let place = Place {
+            folder: self.folder.0.join(subject.label()),
+            listen: free_address()?,
+            metrics: free_address()?,
+            origin,
+            cpus: self.cpus(subject),
+        };
+        target.context("no such target")?.start(subject, place, self.load_cpu)
+    }
+
+    /// Whether a worker of this target runs where the load does.
+    pub(crate) fn shares_load_cpu(&self, subject: Subject) -> bool {
+        self.cpus(subject).contains(&self.load_cpu)
+    }
+
+    /// One CPU; for two workers another that is not the load's, if there is one.
+    fn cpus(&self, subject: Subject) -> Vec<usize> {
+        let mut cpus = vec![self.target_cpu];
+        if subject.variant == Variant::TwoWorkers {
+            let free = (0..self.cpus).find(|cpu| *cpu != self.target_cpu && *cpu != self.load_cpu);
+            cpus.push(free.unwrap_or(self.load_cpu));
+        }
+        cpus
     }
 }
 
 /// The command's words; where somebody keeps a binary is no part of a result.
 fn typed() -> Vec<String> {
     let mut words: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(at) = words.iter().position(|word| word == "--ringway")
-        && let Some(path) = words.get_mut(at + 1)
-    {
-        "PATH".clone_into(path);
+    for option in ["--ringway", "--pingora"] {
+        if let Some(at) = words.iter().position(|word| word == option)
+            && let Some(path) = words.get_mut(at + 1)
+        {
+            "PATH".clone_into(path);
+        }
     }
     words
 }
 
 /// A temporary folder, removed when dropped, which is when the targets have been stopped.
 #[derive(Debug)]
-struct Folder(PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Drop for Folder {
     fn drop(&mut self) {
         // It may not be there yet; and if it cannot be removed, it stays where temporary folders are.
         let _ = std::fs::remove_dir_all(&self.0);
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "bytes of a process are far below 2^52")]
-fn to_float(count: u64) -> f64 {
-    count as f64
 }

@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -25,6 +25,14 @@ impl Epoll {
         Ok(())
     }
 
+    /// Watches a socket that is in the set also for room to write, or no longer.
+    pub(crate) fn watch_room(&self, socket: impl AsFd, number: u64, watches: bool) -> Result<()> {
+        let flags =
+            if watches { epoll::EventFlags::IN | epoll::EventFlags::OUT } else { epoll::EventFlags::IN };
+        epoll::modify(&self.fd, socket, epoll::EventData::new_u64(number), flags)?;
+        Ok(())
+    }
+
     /// Puts the numbers of the sockets that can be read into `ready`; none when the time is up.
     pub(crate) fn wait(&mut self, limit: Duration, ready: &mut Vec<u64>) -> Result<()> {
         ready.clear();
@@ -36,6 +44,13 @@ impl Epoll {
         }
         ready.extend(self.events.iter().map(|event| event.data.u64()));
         Ok(())
+    }
+}
+
+/// A set can be watched by another set.
+impl AsFd for Epoll {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 

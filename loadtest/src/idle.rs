@@ -32,7 +32,12 @@ fn ask(stream: &mut TcpStream, input: &mut Vec<u8>) -> Result<()> {
     input.clear();
     let mut buffer = [0; 4096];
     loop {
-        let read = stream.read(&mut buffer)?;
+        let read = match stream.read(&mut buffer) {
+            Ok(read) => read,
+            // A read with a time limit is not taken up again by the kernel.
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error.into()),
+        };
         input.extend_from_slice(buffer.get(..read).unwrap_or_default());
         match answer::parse(input).map_err(anyhow::Error::msg)? {
             Some(answer) if answer.status == 200 && !answer.closes => return Ok(()),

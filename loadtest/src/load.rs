@@ -1,47 +1,63 @@
 //! A closed loop: each connection sends its next request when the answer to the last has been checked.
 
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Read, Write};
+use std::fmt::Write as _;
+use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::net::RecvFlags;
 
-use crate::answer;
+use crate::answer::Head;
 use crate::args::Url;
-use crate::clock;
+use crate::body::Body;
 use crate::epoll::Epoll;
-use crate::process::{self, CpuTime};
+use crate::message::{Message, Receiving, Sending};
 
-/// What a run is to do.
+/// Of a large body, one read in so many is compared; the others are counted and left in the kernel.
+const SAMPLE: usize = 8;
+/// A body is sampled if it is larger; this is also the most that is read at once.
+const LARGE: usize = 256 * 1024;
+const ERRORS_MAX: u64 = 1_000;
+
+/// What the requests of a run are, and what their answers must be.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) connections: usize,
-    /// Before the window opens.
-    pub(crate) warm_up: Duration,
-    /// While requests and CPU time are counted.
-    pub(crate) window: Duration,
-    /// Bytes that each body must have; none: any.
+    /// Bytes that each request posts; 0: a GET.
+    pub(crate) posts: usize,
+    /// Paths that are asked for in turn; none: the URL's.
+    pub(crate) paths: Vec<String>,
+    /// Whether a connection serves more than one request.
+    pub(crate) reuse: bool,
+    /// Bytes that each body must have; none: any, and the content is not compared either.
     pub(crate) length: Option<usize>,
 }
 
-/// What came of it, within the window.
-#[derive(Debug, Default)]
-pub(crate) struct Outcome {
+/// What came of it since the last look.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Tally {
     pub(crate) requests: u64,
+    /// Of bodies, in both directions, as they were sent or received.
+    pub(crate) bytes: u64,
     pub(crate) errors: Errors,
-    window: Duration,
-    /// CPU time of the measured process, if one was named.
-    cpu: Option<CpuTime>,
 }
 
-/// What went wrong, in the window or before, and how often.
-#[derive(Debug, Default)]
+/// What went wrong, and how often.
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Errors(BTreeMap<String, u64>);
 
 impl Errors {
-    fn add(&mut self, why: impl Into<String>) {
+    pub(crate) fn add(&mut self, why: impl Into<String>) {
         *self.0.entry(why.into()).or_default() += 1;
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for (why, count) in &other.0 {
+            *self.0.entry(why.clone()).or_default() += count;
+        }
     }
 
     pub(crate) fn total(&self) -> u64 {
@@ -53,130 +69,147 @@ impl Errors {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts of a run are far below 2^52")]
-impl Outcome {
-    pub(crate) fn per_second(&self) -> f64 {
-        self.requests as f64 / self.window.as_secs_f64()
-    }
-
-    /// Nanoseconds.
-    pub(crate) fn cpu_per_request(&self) -> Option<f64> {
-        let cpu = self.cpu.filter(|_| self.requests > 0)?;
-        Some(cpu.ran.as_secs_f64() * 1e9 / self.requests as f64)
-    }
-
-    /// How much of one CPU the process used.
-    pub(crate) fn busy_percent(&self) -> Option<f64> {
-        Some(self.percent(self.cpu?.ran))
-    }
-
-    /// How much of the window the process would have run, had others not had the CPU.
-    pub(crate) fn waited_percent(&self) -> Option<f64> {
-        Some(self.percent(self.cpu?.waited))
-    }
-
-    fn percent(&self, part: Duration) -> f64 {
-        part.as_secs_f64() * 100.0 / self.window.as_secs_f64()
-    }
+/// The connections of a run. They are closed when it is dropped.
+pub(crate) struct Load<'p> {
+    url: &'p Url,
+    plan: &'p Plan,
+    requests: Vec<Message>,
+    body: Body,
+    epoll: Epoll,
+    ready: Vec<u64>,
+    connections: Vec<Connection>,
+    buffer: Vec<u8>,
+    pub(crate) tally: Tally,
 }
 
 /// One connection of the load.
 #[derive(Debug)]
 struct Connection {
     stream: TcpStream,
-    /// What has come of the current answer.
-    input: Vec<u8>,
+    /// Which of the requests is under way.
+    request: usize,
+    sending: Sending,
+    is_sent: bool,
+    waits_for_room: bool,
+    receiving: Receiving,
+    /// Reads of the present body.
+    reads: usize,
+    /// The checked answer, while its connection's end is waited for.
+    last: Option<Head>,
 }
 
-/// Runs the loop on this thread; `pid` names the process whose CPU time is read.
-pub(crate) fn run(url: &Url, plan: &Plan, pid: Option<u32>) -> Result<Outcome> {
-    let mut load = Load::open(url, plan)?;
-    load.turn_for(plan.warm_up)?;
-    load.outcome.requests = 0;
-    let before = pid.map(process::cpu_time).transpose()?;
-    let start = clock::now();
-    load.turn_for(plan.window)?;
-    load.outcome.window = start.elapsed();
-    let after = pid.map(process::cpu_time).transpose()?;
-    load.outcome.cpu = before.zip(after).map(|(before, after)| after.since(before));
-    Ok(load.outcome)
+/// What a turn of a connection led to.
+enum Turn {
+    Waits,
+    Answered(Head),
+    /// The answer and then the end, as agreed.
+    Ended(Head),
 }
 
-struct Load<'p> {
-    url: &'p Url,
-    plan: &'p Plan,
-    request: Vec<u8>,
-    epoll: Epoll,
-    connections: Vec<Connection>,
-    buffer: Vec<u8>,
-    outcome: Outcome,
+impl Plan {
+    /// What is wrong with a complete answer, if anything.
+    fn is_wrong(&self, head: Head) -> Option<String> {
+        match (self.length, head.length.unwrap_or(0)) {
+            _ if head.status != 200 => Some(format!("status {}", head.status)),
+            (Some(wanted), length) if length != wanted => Some(format!("{length} bytes instead of {wanted}")),
+            _ => None,
+        }
+    }
 }
 
 impl<'p> Load<'p> {
-    fn open(url: &'p Url, plan: &'p Plan) -> Result<Self> {
-        let (request, epoll) = (url.request(), Epoll::new()?);
-        let (outcome, buffer) = (Outcome::default(), vec![0; 64 * 1024]);
-        let mut load = Self { url, plan, request, epoll, connections: Vec::new(), buffer, outcome };
+    /// Opens all connections, each with its first request sent.
+    pub(crate) fn open(url: &'p Url, plan: &'p Plan) -> Result<Self> {
+        let body = Body::new();
+        let paths = if plan.paths.is_empty() { vec![url.path.clone()] } else { plan.paths.clone() };
+        let requests = paths.iter().map(|path| request(url, plan, path, &body)).collect();
+        let mut load = Self {
+            url,
+            plan,
+            requests,
+            body,
+            epoll: Epoll::new()?,
+            ready: Vec::new(),
+            connections: Vec::new(),
+            buffer: vec![0; LARGE],
+            tally: Tally::default(),
+        };
         for number in 0..plan.connections {
-            let connection = load.connect(number)?;
+            let connection = load.connect(number, number)?;
             load.connections.push(connection);
         }
         Ok(load)
     }
 
-    /// A connection with its first request sent.
-    fn connect(&self, number: usize) -> Result<Connection> {
+    /// Waits for answers at most this long and deals with them. How much there was.
+    pub(crate) fn turn(&mut self, limit: Duration) -> Result<usize> {
+        let mut ready = std::mem::take(&mut self.ready);
+        self.epoll.wait(limit, &mut ready)?;
+        for &number in &ready {
+            self.turn_one(usize::try_from(number)?)?;
+        }
+        let count = ready.len();
+        self.ready = ready;
+        Ok(count)
+    }
+
+    fn connect(&mut self, number: usize, request: usize) -> Result<Connection> {
         let stream = TcpStream::connect(self.url.address).with_context(|| self.url.address.to_string())?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         self.epoll.add(&stream, u64::try_from(number)?)?;
-        let mut connection = Connection { stream, input: Vec::with_capacity(2048) };
-        connection.send(&self.request)?;
+        let mut connection = Connection {
+            stream,
+            request: request % self.requests.len(),
+            sending: Sending::default(),
+            is_sent: false,
+            waits_for_room: false,
+            receiving: Receiving::new(self.plan.length.is_some()),
+            reads: 0,
+            last: None,
+        };
+        // A failure shows at the first read.
+        let _ = connection.send(&self.requests, &self.body, self.plan, &mut self.tally);
+        connection.watch_room(&self.epoll, number)?;
         Ok(connection)
     }
 
-    fn turn_for(&mut self, time: Duration) -> Result<()> {
-        let start = clock::now();
-        let mut ready = Vec::new();
-        while start.elapsed() < time {
-            self.epoll.wait(Duration::from_millis(100), &mut ready)?;
-            for &number in &ready {
-                self.turn(usize::try_from(number)?)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// One connection can be read.
-    fn turn(&mut self, number: usize) -> Result<()> {
+    fn turn_one(&mut self, number: usize) -> Result<()> {
         let Some(connection) = self.connections.get_mut(number) else { return Ok(()) };
-        let why = match connection.read(&mut self.buffer) {
-            Ok(None) => return Ok(()),
-            Ok(Some(answer)) => match self.plan.length {
-                _ if answer.status != 200 => format!("status {}", answer.status),
-                Some(length) if answer.length != length => {
-                    format!("{} bytes instead of {length}", answer.length)
-                }
-                _ => {
-                    self.outcome.requests += 1;
-                    if !answer.closes && connection.send(&self.request).is_ok() {
-                        return Ok(());
-                    }
-                    // An announced close is no error; a failed send shows at the next read.
-                    return self.reconnect(number);
-                }
-            },
-            Err(why) => why,
+        let turned = connection
+            .send(&self.requests, &self.body, self.plan, &mut self.tally)
+            .and_then(|()| connection.read(&mut self.buffer, &self.body, self.plan, &mut self.tally));
+        let next = connection.request + self.plan.connections;
+        let wrong = match &turned {
+            Ok(Turn::Answered(head) | Turn::Ended(head)) => self.plan.is_wrong(*head),
+            Ok(Turn::Waits) | Err(_) => None,
         };
-        self.outcome.errors.add(why);
-        if self.outcome.errors.total() > 10_000 {
-            bail!("too many errors: {:?}", self.outcome.errors);
+        let why = match (wrong, turned) {
+            (Some(why), _) | (None, Err(why)) => why,
+            (None, Ok(Turn::Waits)) => return connection.watch_room(&self.epoll, number),
+            (None, Ok(Turn::Answered(head))) if !head.closes => {
+                self.tally.requests += 1;
+                connection.request = next % self.requests.len();
+                connection.is_sent = false;
+                // A failure shows at the next read.
+                let _ = connection.send(&self.requests, &self.body, self.plan, &mut self.tally);
+                return connection.watch_room(&self.epoll, number);
+            }
+            // An announced end is no error.
+            (None, Ok(Turn::Answered(_) | Turn::Ended(_))) => {
+                self.tally.requests += 1;
+                return self.reconnect(number, next);
+            }
+        };
+        self.tally.errors.add(why);
+        if self.tally.errors.total() > ERRORS_MAX {
+            bail!("too many errors: {:?}", self.tally.errors);
         }
-        self.reconnect(number)
+        self.reconnect(number, next)
     }
 
-    fn reconnect(&mut self, number: usize) -> Result<()> {
-        let connection = self.connect(number)?;
+    fn reconnect(&mut self, number: usize, request: usize) -> Result<()> {
+        let connection = self.connect(number, request)?;
         if let Some(slot) = self.connections.get_mut(number) {
             *slot = connection;
         }
@@ -184,53 +217,117 @@ impl<'p> Load<'p> {
     }
 }
 
-impl Connection {
-    fn send(&mut self, request: &[u8]) -> Result<()> {
-        // One small request at a time always fits into the socket's buffer.
-        self.stream.write_all(request).context("a request could not be sent")
-    }
-
-    /// The answer, once it is complete, and nothing behind it.
-    fn read(&mut self, buffer: &mut [u8]) -> Result<Option<answer::Answer>, String> {
-        let read = match self.stream.read(buffer) {
-            Ok(0) => return Err("closed without an answer".to_owned()),
-            Ok(read) => read,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
-            Err(error) => return Err(error.kind().to_string()),
-        };
-        self.input.extend_from_slice(buffer.get(..read).unwrap_or_default());
-        let answer = answer::parse(&self.input).map_err(str::to_owned)?;
-        let Some(found) = answer else { return Ok(None) };
-        if found.wire_bytes != self.input.len() {
-            return Err("bytes behind the answer".to_owned());
-        }
-        self.input.clear();
-        Ok(answer)
+impl AsFd for Load<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::net::{Ipv4Addr, SocketAddr};
-
-    use super::*;
-    use crate::origin;
-
-    #[test]
-    fn only_answers_of_the_right_length_are_counted() {
-        let origin = origin::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 500).unwrap();
-        let url = Url::root(origin.address());
-        let time = Duration::from_millis(50);
-        let mut plan = Plan { connections: 4, warm_up: time, window: time, length: Some(500) };
-        let outcome = run(&url, &plan, Some(std::process::id())).unwrap();
-        assert!(outcome.requests > 0 && outcome.errors.total() == 0, "{outcome:?}");
-        assert!(outcome.cpu_per_request().unwrap() > 0.0, "{outcome:?}");
-        plan.length = Some(501);
-        let outcome = run(&url, &plan, None);
-        let (counted, refused) = match &outcome {
-            Ok(outcome) => (outcome.requests, outcome.errors.total()),
-            Err(_) => (0, 1),
-        };
-        assert!(counted == 0 && refused > 0, "{outcome:?}");
+impl Connection {
+    /// Goes on with the request, unless all of it has been sent.
+    fn send(
+        &mut self,
+        requests: &[Message],
+        body: &Body,
+        plan: &Plan,
+        tally: &mut Tally,
+    ) -> Result<(), String> {
+        let Some(request) = requests.get(self.request).filter(|_| !self.is_sent) else { return Ok(()) };
+        let before = self.sending.sent();
+        self.is_sent =
+            self.sending.turn(&self.stream, request, body).map_err(|error| error.kind().to_string())?;
+        if plan.posts > 0 {
+            let now = if self.is_sent { request.whole() } else { self.sending.sent() };
+            tally.bytes += u64::try_from(now - before).unwrap_or(0);
+        }
+        Ok(())
     }
+
+    fn watch_room(&mut self, epoll: &Epoll, number: usize) -> Result<()> {
+        if self.waits_for_room == self.is_sent {
+            self.waits_for_room = !self.is_sent;
+            epoll.watch_room(&self.stream, u64::try_from(number)?, self.waits_for_room)?;
+        }
+        Ok(())
+    }
+
+    /// Reads once.
+    fn read(
+        &mut self,
+        buffer: &mut [u8],
+        body: &Body,
+        plan: &Plan,
+        tally: &mut Tally,
+    ) -> Result<Turn, String> {
+        if self.receiving.rest() > LARGE {
+            self.reads += 1;
+            if !self.reads.is_multiple_of(SAMPLE) {
+                return self.skip(buffer, tally);
+            }
+        }
+        let read = match self.stream.read(buffer) {
+            Ok(0) => return self.ended(),
+            Ok(read) => read,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Turn::Waits),
+            Err(error) => return Err(error.kind().to_string()),
+        };
+        if self.last.is_some() {
+            return Err("bytes behind the answer".to_owned());
+        }
+        let rest = self.receiving.rest();
+        let input = buffer.get(..read).unwrap_or_default();
+        let (taken, end) = self.receiving.take(input, body)?;
+        if taken < read {
+            return Err("bytes behind the answer".to_owned());
+        }
+        let Some(head) = end else {
+            // The first read of a body is counted by what is left of it.
+            let body_bytes = if rest == 0 { self.receiving.begun() } else { rest - self.receiving.rest() };
+            tally.bytes += u64::try_from(body_bytes).unwrap_or(0);
+            return Ok(Turn::Waits);
+        };
+        let body_bytes = if rest == 0 { head.length.unwrap_or(0) } else { rest };
+        tally.bytes += u64::try_from(body_bytes).unwrap_or(0);
+        if plan.reuse {
+            return Ok(Turn::Answered(head));
+        }
+        self.last = Some(head);
+        Ok(Turn::Waits)
+    }
+
+    /// Lets the kernel throw bytes of a large body away, and counts them.
+    fn skip(&mut self, buffer: &mut [u8], tally: &mut Tally) -> Result<Turn, String> {
+        // Less than the rest: a body's end is always read.
+        match rustix::net::recv(&self.stream, buffer, RecvFlags::TRUNC) {
+            Ok((_, 0)) => self.ended(),
+            Ok((_, skipped)) => {
+                self.receiving.count(skipped);
+                tally.bytes += u64::try_from(skipped).unwrap_or(0);
+                Ok(Turn::Waits)
+            }
+            Err(rustix::io::Errno::AGAIN) => Ok(Turn::Waits),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn ended(&mut self) -> Result<Turn, String> {
+        if self.receiving.is_under_way() {
+            return Err("closed within an answer".to_owned());
+        }
+        self.last.take().map(Turn::Ended).ok_or_else(|| "closed without an answer".to_owned())
+    }
+}
+
+fn request(url: &Url, plan: &Plan, path: &str, body: &Body) -> Message {
+    let method = if plan.posts > 0 { "POST" } else { "GET" };
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", url.authority);
+    if plan.posts > 0 {
+        // Writing to a string cannot fail.
+        let _ = write!(head, "Content-Length: {}\r\n", plan.posts);
+    }
+    if !plan.reuse {
+        head.push_str("Connection: close\r\n");
+    }
+    head.push_str("\r\n");
+    Message::new(&head, plan.posts, body)
 }

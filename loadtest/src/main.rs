@@ -3,16 +3,27 @@
 
 mod answer;
 mod args;
+mod bench;
+mod beside;
+mod body;
+mod chart;
 mod clock;
 mod compare;
+mod configuration;
 mod epoll;
+mod gateway;
 mod idle;
 mod load;
 mod machine;
+mod message;
 mod origin;
 mod process;
 mod relay;
 mod report;
+mod rounds;
+mod scenario;
+mod stats;
+mod syscalls;
 mod targets;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -22,29 +33,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use args::Args;
 
-const HELP: &str = "\
-Measures a gateway over TCP, beside its peers.
-
-  ringway-loadtest compare [--scenario keepalive-500B-c64|idle-5000] [--only NAME] [--ringway PATH]
-                           [--rounds 5] [--warm-up 2] [--seconds 5] [--connections N]
-                           [--target-cpu 1] [--load-cpu 0] [--no-write]
-      Starts ringway, nginx and haproxy one by one on a CPU of their own, and an origin and the load on another.
-      Prints medians as Markdown and writes them to loadtest/results/. What is not installed is named and skipped.
-      Without --scenario: all of them. ringway is taken from beside this binary: build it in release first.
-
-  ringway-loadtest load --url URL [--pid PID] [--connections 64] [--warm-up 2] [--seconds 10] [--length BYTES]
-      A closed loop of GETs against a running gateway; with its pid, also its CPU time per request.
-
-  ringway-loadtest idle --url URL [--pid PID] [--connections 5000] [--hold SECONDS]
-      Opens connections, makes one request on each, and leaves them idle; with a pid, memory per connection.
-
-  ringway-loadtest relay --file FILE [--driver ring|epoll]
-      The floor that compare shows: copies bytes; the file holds the address to listen on and that of the origin.
-      Without --driver: a ring, or epoll where the kernel refuses one.
-
-  ringway-loadtest origin [--port 0] [--length 500]
-      An origin that answers every GET with 200 and a body of that length, until it is stopped.
-";
+const HELP: &str = include_str!("help.txt");
 
 fn main() -> ExitCode {
     match run() {
@@ -72,40 +61,54 @@ fn run() -> Result<()> {
     process::raise_descriptor_limit()?;
     match verb.as_str() {
         "compare" => compare::run(args),
+        "chart" => chart_verb(&args),
         "load" => load_verb(&mut args),
         "idle" => idle_verb(&mut args),
         "origin" => origin_verb(&mut args),
         "relay" => relay_verb(&mut args),
-        other => bail!("unknown verb `{other}`, known: compare, load, idle, origin, relay (see --help)"),
+        other => {
+            bail!("unknown verb `{other}`, known: compare, chart, load, idle, origin, relay (see --help)")
+        }
     }
+}
+
+fn chart_verb(args: &Args) -> Result<()> {
+    args.finish()?;
+    println!("written to {}", chart::draw(&report::results())?.display());
+    Ok(())
 }
 
 fn load_verb(args: &mut Args) -> Result<()> {
     let url = args.url()?;
     let plan = load::Plan {
         connections: args.number("connections", 64)?,
-        warm_up: args.seconds("warm-up", 2.0)?,
-        window: args.seconds("seconds", 10.0)?,
+        posts: 0,
+        paths: Vec::new(),
+        reuse: true,
         length: args.optional_number("length")?,
     };
+    let warm_up = args.seconds("warm-up", 2.0)?;
+    let timing = bench::Timing { warm_up, window: args.seconds("seconds", 10.0)?, spins: false };
     let pid = args.optional_number("pid")?;
     args.finish()?;
-    let outcome = load::run(&url, &plan, pid)?;
+    let family = pid.map(process::Family::of).transpose()?;
+    let outcome = bench::run(&url, &plan, &timing, None, family.as_ref())?;
+    let errors = outcome.tally.errors.total();
     println!(
-        "{} requests, {:.0} per second, {} errors",
-        outcome.requests,
+        "{} requests, {:.0} per second, {errors} errors; the load was busy {:.0} %",
+        outcome.tally.requests,
         outcome.per_second(),
-        outcome.errors.total()
+        outcome.load_busy_percent()
     );
-    for (why, count) in outcome.errors.iter() {
+    for (why, count) in outcome.tally.errors.iter() {
         println!("  {count} x {why}");
     }
     if let (Some(cpu), Some(busy), Some(waited)) =
         (outcome.cpu_per_request(), outcome.busy_percent(), outcome.waited_percent())
     {
-        println!("{cpu:.0} ns of CPU per request; busy {busy:.0} %, waited {waited:.0} %");
+        println!("{:.2} us of CPU per request; busy {busy:.0} %, waited {waited:.0} %", cpu * 1e6);
     }
-    ensure!(outcome.errors.total() == 0, "some requests failed: these numbers do not count");
+    ensure!(errors == 0, "some requests failed: these numbers do not count");
     Ok(())
 }
 

@@ -1,25 +1,38 @@
-//! An origin: one thread, epoll, every GET answered with 200 and a body of a fixed length.
+//! An origin: every request is answered with 200 and a body of a fixed length, after its own body has been checked. It
+//! runs on a thread of its own, or is turned by the one that makes the load.
 
 use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::epoll::{self, Epoll};
+use crate::body::Body;
+use crate::epoll::Epoll;
+use crate::message::{Message, Receiving, Sending};
 
 /// The number of the listener; connections have the numbers below.
 const LISTENER: u64 = u64::MAX;
 
-/// A running origin. It ends with the process.
+/// What the origin says and wants to hear.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    /// Bytes of each answer's body.
+    pub(crate) answer: usize,
+    /// Bytes that each request's body must have; none: any.
+    pub(crate) request: Option<usize>,
+}
+
+/// A running origin with its own thread. It ends with the process.
 #[derive(Debug)]
-pub(crate) struct Origin {
+pub(crate) struct Thread {
     address: SocketAddr,
     thread: JoinHandle<Result<()>>,
 }
 
-impl Origin {
+impl Thread {
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -31,97 +44,186 @@ impl Origin {
 }
 
 /// Starts an origin on a thread of its own, on the CPUs that the caller may use.
-pub(crate) fn start(address: SocketAddr, length: usize) -> Result<Origin> {
-    let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
-    listener.set_nonblocking(true)?;
+pub(crate) fn start(address: SocketAddr, length: usize) -> Result<Thread> {
+    let listener = listen(address)?;
     let address = listener.local_addr()?;
-    let answer = answer(length);
-    let thread =
-        std::thread::Builder::new().name("origin".to_owned()).spawn(move || serve(&listener, &answer))?;
-    Ok(Origin { address, thread })
+    let serve = move || -> Result<()> {
+        let mut origin = Origin::on(listener, Terms { answer: length, request: None })?;
+        loop {
+            origin.turn(Duration::from_secs(60))?;
+        }
+    };
+    let thread = std::thread::Builder::new().name("origin".to_owned()).spawn(serve)?;
+    Ok(Thread { address, thread })
 }
 
-fn answer(length: usize) -> Vec<u8> {
-    let head = "HTTP/1.1 200 OK\r\nServer: origin\r\nContent-Type: text/plain\r\n";
-    let mut answer = format!("{head}Content-Length: {length}\r\n\r\n").into_bytes();
-    answer.resize(answer.len() + length, b'x');
-    answer
+fn listen(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))
+}
+
+/// An origin that is turned by its owner.
+pub(crate) struct Origin {
+    pub(crate) address: SocketAddr,
+    listener: TcpListener,
+    epoll: Epoll,
+    ready: Vec<u64>,
+    clients: Vec<Option<Client>>,
+    free: Vec<usize>,
+    shared: Shared,
+    buffer: Vec<u8>,
+}
+
+/// What all clients get.
+#[derive(Debug)]
+struct Shared {
+    body: Body,
+    terms: Terms,
+    answer: Message,
+    refusal: Message,
 }
 
 /// A client of the origin.
 #[derive(Debug)]
 struct Client {
     stream: TcpStream,
-    /// The last bytes read, at most three: the end of a head may come in pieces.
-    tail: Vec<u8>,
+    receiving: Receiving,
+    sending: Sending,
+    /// Answers to requests that have come.
+    owed: u32,
+    /// The client wants no more answers than are owed.
+    is_last: bool,
+    /// A request was wrong: it is refused, and that is the end.
+    is_refused: bool,
+    /// Whether it is watched for room.
+    waits_for_room: bool,
 }
 
-fn serve(listener: &TcpListener, answer: &[u8]) -> Result<()> {
-    let mut epoll = Epoll::new()?;
-    epoll.add(listener, LISTENER)?;
-    let mut clients: Vec<Option<Client>> = Vec::new();
-    let mut free: Vec<usize> = Vec::new();
-    let mut ready = Vec::new();
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        epoll.wait(Duration::from_secs(60), &mut ready)?;
+impl Origin {
+    pub(crate) fn bind(address: SocketAddr, terms: Terms) -> Result<Self> {
+        Self::on(listen(address)?, terms)
+    }
+
+    fn on(listener: TcpListener, terms: Terms) -> Result<Self> {
+        listener.set_nonblocking(true)?;
+        let (address, epoll, body) = (listener.local_addr()?, Epoll::new()?, Body::new());
+        epoll.add(&listener, LISTENER)?;
+        let head = "HTTP/1.1 200 OK\r\nServer: origin\r\nContent-Type: text/plain\r\n";
+        let head = format!("{head}Content-Length: {}\r\n\r\n", terms.answer);
+        let answer = Message::new(&head, terms.answer, &body);
+        let refusal = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+        let refusal = Message::new(refusal, 0, &body);
+        Ok(Self {
+            address,
+            listener,
+            epoll,
+            ready: Vec::new(),
+            clients: Vec::new(),
+            free: Vec::new(),
+            shared: Shared { body, terms, answer, refusal },
+            buffer: vec![0; 256 * 1024],
+        })
+    }
+
+    /// Waits for work at most this long and does it. How much there was.
+    pub(crate) fn turn(&mut self, limit: Duration) -> Result<usize> {
+        let mut ready = std::mem::take(&mut self.ready);
+        self.epoll.wait(limit, &mut ready)?;
         for &number in &ready {
             if number == LISTENER {
-                accept(listener, &epoll, &mut clients, &mut free)?;
+                self.accept()?;
                 continue;
             }
             let at = usize::try_from(number)?;
-            let Some(slot) = clients.get_mut(at) else { continue };
-            if slot.as_mut().is_some_and(|client| !client.turn(&mut buffer, answer)) {
+            let Some(slot) = self.clients.get_mut(at) else { continue };
+            let Some(client) = slot else { continue };
+            let goes_on = client.turn(&mut self.buffer, &self.shared);
+            if !goes_on {
                 *slot = None;
-                free.push(at);
+                self.free.push(at);
+                continue;
+            }
+            let wants_room = client.sending.is_under_way();
+            if wants_room != client.waits_for_room {
+                client.waits_for_room = wants_room;
+                self.epoll.watch_room(&client.stream, number, wants_room)?;
             }
         }
+        let count = ready.len();
+        self.ready = ready;
+        Ok(count)
+    }
+
+    fn accept(&mut self) -> Result<()> {
+        while let Ok((stream, _)) = self.listener.accept() {
+            stream.set_nonblocking(true)?;
+            stream.set_nodelay(true)?;
+            let at = self.free.pop().unwrap_or_else(|| {
+                self.clients.push(None);
+                self.clients.len() - 1
+            });
+            self.epoll.add(&stream, u64::try_from(at)?)?;
+            if let Some(slot) = self.clients.get_mut(at) {
+                *slot = Some(Client {
+                    stream,
+                    receiving: Receiving::new(true),
+                    sending: Sending::default(),
+                    owed: 0,
+                    is_last: false,
+                    is_refused: false,
+                    waits_for_room: false,
+                });
+            }
+        }
+        Ok(())
     }
 }
 
-fn accept(
-    listener: &TcpListener,
-    epoll: &Epoll,
-    clients: &mut Vec<Option<Client>>,
-    free: &mut Vec<usize>,
-) -> Result<()> {
-    while let Ok((stream, _)) = listener.accept() {
-        stream.set_nonblocking(true)?;
-        stream.set_nodelay(true)?;
-        let at = free.pop().unwrap_or_else(|| {
-            clients.push(None);
-            clients.len() - 1
-        });
-        epoll.add(&stream, u64::try_from(at)?)?;
-        if let Some(slot) = clients.get_mut(at) {
-            *slot = Some(Client { stream, tail: Vec::with_capacity(4) });
-        }
+impl AsFd for Origin {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
     }
-    Ok(())
 }
 
 impl Client {
-    /// Reads once and answers each head that ended. False: the connection is over.
-    fn turn(&mut self, buffer: &mut [u8], answer: &[u8]) -> bool {
-        let read = match self.stream.read(buffer) {
-            Ok(0) => return false,
-            Ok(read) => read,
-            Err(error) => return error.kind() == ErrorKind::WouldBlock,
-        };
-        let Some(input) = buffer.get(..read) else { return false };
-        (0..self.heads(input)).all(|_| epoll::send(&self.stream, answer))
+    /// Reads once, and answers what is complete as far as there is room. False: the connection is over.
+    fn turn(&mut self, buffer: &mut [u8], shared: &Shared) -> bool {
+        if !self.waits_for_room {
+            let read = match self.stream.read(buffer) {
+                Ok(0) => return false,
+                Ok(read) => read,
+                Err(error) => return error.kind() == ErrorKind::WouldBlock,
+            };
+            self.hear(buffer.get(..read).unwrap_or_default(), shared);
+        }
+        while self.owed > 0 {
+            match self.sending.turn(&self.stream, &shared.answer, &shared.body) {
+                Ok(true) => self.owed -= 1,
+                Ok(false) => return true,
+                Err(_) => return false,
+            }
+        }
+        if self.is_refused {
+            // It always fits: nothing else is under way.
+            let _ = self.sending.turn(&self.stream, &shared.refusal, &shared.body);
+        }
+        !self.is_refused && !self.is_last
     }
 
-    /// How many heads end in this input.
-    fn heads(&mut self, input: &[u8]) -> usize {
-        let ends = |bytes: &[u8]| bytes.windows(4).filter(|window| window == b"\r\n\r\n").count();
-        let kept = self.tail.len();
-        self.tail.extend(input.iter().take(3));
-        let count = ends(input) + if kept == 0 { 0 } else { ends(&self.tail) };
-        self.tail.extend(input.iter().skip(3));
-        self.tail.drain(..self.tail.len().saturating_sub(3));
-        count
+    fn hear(&mut self, mut input: &[u8], shared: &Shared) {
+        while !input.is_empty() && !self.is_refused {
+            match self.receiving.take(input, &shared.body) {
+                Ok((taken, None)) => input = input.get(taken..).unwrap_or_default(),
+                Ok((taken, Some(head))) => {
+                    let is_right =
+                        shared.terms.request.is_none_or(|wanted| wanted == head.length.unwrap_or(0));
+                    self.is_refused = !is_right;
+                    self.owed += u32::from(is_right);
+                    self.is_last = head.closes;
+                    input = input.get(taken..).unwrap_or_default();
+                }
+                Err(_) => self.is_refused = true,
+            }
+        }
     }
 }
 
@@ -132,11 +234,18 @@ mod tests {
 
     use super::*;
 
+    fn local() -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+    }
+
     #[test]
     fn each_request_is_answered_however_its_bytes_are_cut() {
-        let origin = start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), 5).unwrap();
+        let origin = start(local(), 5).unwrap();
         let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-        let expected = answer(5);
+        let expected = Origin::bind(local(), Terms { answer: 5, request: None }).unwrap().shared;
+        let head =
+            "HTTP/1.1 200 OK\r\nServer: origin\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\n";
+        let expected = [head.as_bytes(), expected.body.piece(0, 5)].concat();
         let mut stream = TcpStream::connect(origin.address()).unwrap();
         stream.set_nodelay(true).unwrap();
         let mut read = vec![0; expected.len()];
@@ -153,14 +262,20 @@ mod tests {
     }
 
     #[test]
-    fn a_head_s_end_is_counted_once_wherever_it_is_cut() {
-        let origin = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let text = b"GET /\r\n\r\nGET /\r\n\r\n";
-        for size in 1..text.len() {
-            let stream = TcpStream::connect(origin.local_addr().unwrap()).unwrap();
-            let mut client = Client { stream, tail: Vec::new() };
-            let count: usize = text.chunks(size).map(|chunk| client.heads(chunk)).sum();
-            assert_eq!(count, 2, "pieces of {size}");
+    fn a_body_that_is_not_as_agreed_is_refused() {
+        let mut origin = Origin::bind(local(), Terms { answer: 5, request: Some(4) }).unwrap();
+        let good = Body::new().piece(0, 4).to_vec();
+        let bad = [good[0] ^ 1, good[1], good[2], good[3]];
+        for (body, status) in [(&good[..], b"200"), (&good[..3], b"400"), (&bad[..], b"400")] {
+            let mut stream = TcpStream::connect(origin.address).unwrap();
+            let head = format!("POST / HTTP/1.1\r\nContent-Length: {}\r\n\r\n", body.len());
+            stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
+            stream.set_nonblocking(true).unwrap();
+            let mut read = [0; 12];
+            while stream.read(&mut read).is_err() {
+                origin.turn(Duration::from_millis(100)).unwrap();
+            }
+            assert_eq!(&read[9..12], status, "{body:?}");
         }
     }
 }

@@ -25,34 +25,53 @@ impl CpuTime {
     }
 }
 
-/// CPU time of a process, of all its threads (those that the kernel started for it included) and of its children.
-pub(crate) fn cpu_time(pid: u32) -> Result<CpuTime> {
-    let mut total = CpuTime::default();
-    for pid in family(pid)? {
-        for task in fs::read_dir(format!("/proc/{pid}/task")).with_context(|| format!("process {pid}"))? {
-            // A thread may have ended since; so may its file.
-            let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
-            let mut numbers =
-                text.split_whitespace().map_while(|word| word.parse().ok().map(Duration::from_nanos));
-            let (ran, waited) =
-                numbers.next().zip(numbers.next()).with_context(|| format!("schedstat: `{text}`"))?;
-            total = CpuTime { ran: total.ran + ran, waited: total.waited + waited };
-        }
+/// A process and its children, such as a master and its workers, as they were found once.
+#[derive(Debug, Clone)]
+pub(crate) struct Family(Vec<u32>);
+
+impl Family {
+    pub(crate) fn of(pid: u32) -> Result<Self> {
+        family(pid).map(Self)
     }
-    Ok(total)
+
+    pub(crate) fn pids(&self) -> &[u32] {
+        &self.0
+    }
+
+    /// CPU time of all their threads, those that the kernel started for them included.
+    pub(crate) fn cpu_time(&self) -> Result<CpuTime> {
+        let mut total = CpuTime::default();
+        for pid in &self.0 {
+            for task in fs::read_dir(format!("/proc/{pid}/task")).with_context(|| format!("process {pid}"))? {
+                // A thread may have ended since; so may its file.
+                let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+                let mut numbers =
+                    text.split_whitespace().map_while(|word| word.parse().ok().map(Duration::from_nanos));
+                let (ran, waited) =
+                    numbers.next().zip(numbers.next()).with_context(|| format!("schedstat: `{text}`"))?;
+                total = CpuTime { ran: total.ran + ran, waited: total.waited + waited };
+            }
+        }
+        Ok(total)
+    }
+
+    /// The most bytes that were resident at any time, summed over the processes.
+    pub(crate) fn peak_bytes(&self) -> Result<u64> {
+        self.0.iter().map(|pid| memory(*pid, "VmHWM:")).sum()
+    }
 }
 
 /// Resident bytes of a process and its children.
 pub(crate) fn resident_bytes(pid: u32) -> Result<u64> {
-    let mut total = 0;
-    for pid in family(pid)? {
-        let text =
-            fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| format!("process {pid}"))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-        total += kilobytes.with_context(|| format!("process {pid} has no VmRSS"))? * 1024;
-    }
-    Ok(total)
+    family(pid)?.into_iter().map(|pid| memory(pid, "VmRSS:")).sum()
+}
+
+/// A line of a process's status that is in kilobytes.
+fn memory(pid: u32, title: &str) -> Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| format!("process {pid}"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(title));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    Ok(kilobytes.with_context(|| format!("process {pid} has no {title}"))? * 1024)
 }
 
 /// The process and its children, such as a master and its workers.
@@ -74,11 +93,13 @@ fn parent(pid: u32) -> Option<u32> {
     text.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Pins the calling thread, and what it starts from now on, to one CPU.
-pub(crate) fn pin(cpu: usize) -> Result<()> {
+/// Pins the calling thread, and what it starts from now on, to these CPUs.
+pub(crate) fn pin(cpus: &[usize]) -> Result<()> {
     let mut set = CpuSet::new();
-    set.set(cpu);
-    rustix::thread::sched_setaffinity(None, &set).with_context(|| format!("cannot pin to CPU {cpu}"))
+    for cpu in cpus {
+        set.set(*cpu);
+    }
+    rustix::thread::sched_setaffinity(None, &set).with_context(|| format!("cannot pin to CPUs {cpus:?}"))
 }
 
 /// Raises the number of open descriptors to its hard limit.
@@ -95,11 +116,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts a command on one CPU and comes back to another; both threads and children inherit theirs.
-    pub(crate) fn start(command: &mut Command, cpu: usize, own_cpu: usize) -> Result<Self> {
-        pin(cpu)?;
+    /// Starts a command on its CPUs and comes back to its own; both threads and children inherit theirs.
+    pub(crate) fn start(command: &mut Command, cpus: &[usize], own_cpu: usize) -> Result<Self> {
+        pin(cpus)?;
         let started = command.spawn();
-        pin(own_cpu)?;
+        pin(&[own_cpu])?;
         let child = started.with_context(|| format!("cannot start {}", command.get_program().display()))?;
         Ok(Self { child })
     }
@@ -137,13 +158,15 @@ mod tests {
     #[test]
     fn cpu_time_grows_with_work_and_memory_is_known() {
         let pid = std::process::id();
-        let before = cpu_time(pid).unwrap().ran;
+        let family = Family::of(pid).unwrap();
+        let before = family.cpu_time().unwrap().ran;
         assert!(clock::until(Duration::from_secs(10), || {
             std::hint::black_box((0..100_000_u64).map(std::hint::black_box).sum::<u64>());
-            cpu_time(pid).unwrap().ran > before + Duration::from_millis(1)
+            family.cpu_time().unwrap().ran > before + Duration::from_millis(1)
         }));
         assert!(resident_bytes(pid).unwrap() > 100_000);
-        assert!(cpu_time(u32::MAX).is_err());
+        assert!(family.peak_bytes().unwrap() >= 100_000);
+        assert!(Family(vec![u32::MAX]).cpu_time().is_err());
     }
 
     #[test]

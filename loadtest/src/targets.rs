@@ -8,10 +8,114 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::args::Url;
 use crate::clock;
-use crate::process::Running;
+use crate::configuration::{self, Place};
+use crate::process::{Family, Running};
 
 /// A program to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Ringway,
+    Nginx,
+    Haproxy,
+    H2o,
+    /// A minimal proxy made with it, built elsewhere.
+    Pingora,
+    /// The relay of this program, which shows the least that a proxy can cost.
+    Floor,
+    /// No program: the load asks the origin itself.
+    Direct,
+    /// What somebody else has started.
+    Url,
+}
+
+/// What differs from a target's plain configuration, or is done to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Variant {
+    Plain,
+    /// Many routes, each with operations on fields.
+    Routes,
+    AccessLog,
+    /// The same routes, and its metrics are asked for each second.
+    Scraped,
+    TwoWorkers,
+    /// Bodies are passed on as they come, not collected.
+    Unbuffered,
+    /// Its configuration is changed and loaded again each second.
+    Reloaded,
+}
+
+/// A row: a program in a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Subject {
+    pub(crate) kind: Kind,
+    pub(crate) variant: Variant,
+    /// The variant of the same program that this one is compared with; if it is this one, none.
+    base: Variant,
+}
+
+impl Subject {
+    pub(crate) const fn plain(kind: Kind) -> Self {
+        Self { kind, variant: Variant::Plain, base: Variant::Plain }
+    }
+
+    /// The same program in another configuration.
+    pub(crate) const fn with(self, variant: Variant) -> Self {
+        Self { variant, ..self }
+    }
+
+    pub(crate) const fn against(self, base: Variant) -> Self {
+        Self { base, ..self }
+    }
+
+    /// The name of the row.
+    pub(crate) fn label(self) -> String {
+        label(self.kind, self.variant)
+    }
+
+    /// The name of the row that this one is compared with because it is the same program.
+    pub(crate) fn base_label(self) -> Option<String> {
+        (self.variant != self.base).then(|| label(self.kind, self.base))
+    }
+}
+
+fn label(kind: Kind, variant: Variant) -> String {
+    let suffix = match variant {
+        Variant::Plain => "",
+        Variant::Routes => "-routes",
+        Variant::AccessLog => "-log",
+        Variant::Scraped => "-scraped",
+        Variant::TwoWorkers => "-2",
+        Variant::Unbuffered => "-unbuffered",
+        Variant::Reloaded => "-reloaded",
+    };
+    format!("{}{suffix}", kind.name())
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ringway => "ringway",
+            Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
+            Self::H2o => "h2o",
+            Self::Pingora => "pingora",
+            Self::Floor => "floor",
+            Self::Direct => "direct",
+            Self::Url => "url",
+        }
+    }
+
+    fn version_flag(self) -> &'static str {
+        match self {
+            Self::Nginx | Self::Haproxy => "-v",
+            Self::Ringway | Self::H2o | Self::Pingora | Self::Floor | Self::Direct | Self::Url => "--version",
+        }
+    }
+}
+
+/// Where a program is, and what it says of itself.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) kind: Kind,
@@ -20,67 +124,28 @@ pub(crate) struct Target {
     pub(crate) version: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Ringway,
-    Nginx,
-    Haproxy,
-    /// The relay of this program, which shows the least that a proxy can cost.
-    Floor,
-}
-
-/// In the order of the report.
-pub(crate) const KINDS: [Kind; 4] = [Kind::Ringway, Kind::Nginx, Kind::Haproxy, Kind::Floor];
-
-impl Kind {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Ringway => "ringway",
-            Self::Nginx => "nginx",
-            Self::Haproxy => "haproxy",
-            Self::Floor => "floor",
-        }
-    }
-
-    fn version_flag(self) -> &'static str {
-        match self {
-            Self::Ringway | Self::Floor => "--version",
-            Self::Nginx | Self::Haproxy => "-v",
-        }
-    }
-
-    fn arguments(self) -> &'static [&'static str] {
-        match self {
-            Self::Ringway => &["run", "-c"],
-            Self::Nginx => &["-c"],
-            Self::Haproxy => &["-db", "-f"],
-            Self::Floor => &["relay", "--file"],
-        }
-    }
-
-    /// A configuration with one worker, a pool of kept connections to the origin, and no access log.
-    fn configuration(self, folder: &Path, listen: SocketAddr, origin: SocketAddr) -> String {
-        let form = match self {
-            Self::Ringway => include_str!("../targets/ringway.toml"),
-            Self::Nginx => include_str!("../targets/nginx.conf"),
-            Self::Haproxy => include_str!("../targets/haproxy.cfg"),
-            Self::Floor => "@LISTEN@ @ORIGIN@",
-        };
-        form.replace("@LISTEN@", &listen.to_string())
-            .replace("@ORIGIN@", &origin.to_string())
-            .replace("@FOLDER@", &folder.display().to_string())
-    }
-}
-
 impl Target {
     /// Looks for a program; `given` is where it is, if that was said. None: it is not there.
-    pub(crate) fn find(kind: Kind, given: Option<PathBuf>) -> Result<Option<Self>> {
+    pub(crate) fn find(kind: Kind, given: Option<&Path>) -> Result<Option<Self>> {
         let program = match (kind, given) {
-            (_, Some(path)) => path,
-            (Kind::Ringway, None) => std::env::current_exe()?.with_file_name("ringway"),
+            (Kind::Direct | Kind::Url, _) => {
+                let version = "no program of this comparison".to_owned();
+                return Ok(Some(Self { kind, program: PathBuf::new(), version }));
+            }
+            (_, Some(path)) => path.to_owned(),
+            (Kind::Ringway | Kind::Pingora, None) => return Ok(None),
             (Kind::Floor, None) => std::env::current_exe()?,
-            (Kind::Nginx | Kind::Haproxy, None) => PathBuf::from(kind.name()),
+            (Kind::Nginx | Kind::Haproxy | Kind::H2o, None) => PathBuf::from(kind.name()),
         };
+        if kind == Kind::Pingora {
+            // It is a program of the user's, and may take nothing but two addresses.
+            let is_there = program.is_file();
+            return Ok(is_there.then(|| Self {
+                kind,
+                program,
+                version: "as given with --pingora".to_owned(),
+            }));
+        }
         // Some systems keep servers where only root's PATH looks.
         let places = [
             program.clone(),
@@ -99,51 +164,65 @@ impl Target {
         Ok(None)
     }
 
-    /// Starts it on its CPU and waits until it takes connections.
-    pub(crate) fn start(
-        &self,
-        folder: &Path,
-        origin: SocketAddr,
-        cpu: usize,
-        own_cpu: usize,
-    ) -> Result<Started> {
-        let folder = folder.join(self.kind.name());
-        fs::create_dir_all(&folder)?;
-        let address = free_address()?;
-        let file = folder.join("configuration");
-        fs::write(&file, self.kind.configuration(&folder, address, origin))?;
-        let log = fs::File::create(folder.join("output.log"))?;
+    /// Starts it on its CPUs and waits until it takes connections.
+    pub(crate) fn start(&self, subject: Subject, place: Place, own_cpu: usize) -> Result<Started> {
+        if self.kind == Kind::Direct {
+            return Ok(Started { url: Url::root(place.origin), place, process: None });
+        }
+        let label = subject.label();
+        fs::create_dir_all(&place.folder)?;
+        let file = place.folder.join("configuration");
+        fs::write(&file, configuration::text(subject, &place))?;
+        let output = place.folder.join("output.log");
+        // haproxy writes its access log to its output.
+        let log = fs::File::options().create(true).append(true).open(match subject {
+            Subject { kind: Kind::Haproxy, variant: Variant::AccessLog, .. } => place.access_log(),
+            _ => output.clone(),
+        })?;
         let mut command = Command::new(&self.program);
-        command.args(self.kind.arguments()).arg(&file).stdin(Stdio::null());
-        command.stdout(log.try_clone()?).stderr(log);
-        let mut running = Running::start(&mut command, cpu, own_cpu)?;
-        let takes = || running.has_ended() || TcpStream::connect(address).is_ok();
+        match self.kind {
+            Kind::Ringway => command.args(["run", "-c"]).arg(&file),
+            Kind::Nginx | Kind::H2o => command.arg("-c").arg(&file),
+            Kind::Haproxy => command.args(["-db", "-f"]).arg(&file),
+            Kind::Floor => command.args(["relay", "--file"]).arg(&file),
+            Kind::Pingora | Kind::Direct | Kind::Url => {
+                command.args([place.listen.to_string(), place.origin.to_string()])
+            }
+        };
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let mut running = Running::start(&mut command, &place.cpus, own_cpu)?;
+        let takes = || running.has_ended() || TcpStream::connect(place.listen).is_ok();
         let in_time = clock::until(Duration::from_secs(10), takes);
         if !in_time || running.has_ended() {
-            let said = fs::read_to_string(folder.join("output.log")).unwrap_or_default();
-            bail!("{} did not start:\n{said}", self.kind.name());
+            let said = fs::read_to_string(output).unwrap_or_default();
+            bail!("{label} did not start:\n{said}");
         }
-        Ok(Started { address, running })
+        let family = Family::of(running.pid())?;
+        Ok(Started { url: Url::root(place.listen), place, process: Some((running, family)) })
     }
 }
 
 /// A target that takes connections; stopped when dropped.
 #[derive(Debug)]
 pub(crate) struct Started {
-    pub(crate) address: SocketAddr,
-    pub(crate) running: Running,
+    pub(crate) url: Url,
+    pub(crate) place: Place,
+    process: Option<(Running, Family)>,
+}
+
+impl Started {
+    /// Its processes; none: there is no program.
+    pub(crate) fn family(&self) -> Option<&Family> {
+        self.process.as_ref().map(|(_, family)| family)
+    }
+
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(|(running, _)| running.pid())
+    }
 }
 
 /// An address that was free a moment ago.
-fn free_address() -> Result<SocketAddr> {
+pub(crate) fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
     Ok(listener.local_addr()?)
-}
-
-#[cfg(test)]
-impl Target {
-    /// A target that is not to be started.
-    pub(crate) fn named(kind: Kind) -> Self {
-        Self { kind, program: PathBuf::new(), version: "v".to_owned() }
-    }
 }

@@ -1,0 +1,221 @@
+//! The rounds of a scenario: who is measured, in which order, and what each round came to.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::args::Url;
+use crate::bench::{self, Bench, Outcome, Timing};
+use crate::beside;
+use crate::compare::Setting;
+use crate::idle;
+use crate::origin::{self, Origin, Terms};
+use crate::process::Family;
+use crate::report::{Column, Report, Row};
+use crate::scenario::{Scenario, Shape, Unit};
+use crate::stats::{self, Round};
+use crate::syscalls;
+use crate::targets::{Kind, Started, Subject, Variant};
+
+/// A target that is up during all rounds, and its row.
+struct Lane {
+    subject: Subject,
+    row: Row,
+    /// None: somebody else has started it.
+    started: Option<Started>,
+    url: Url,
+    family: Option<Family>,
+}
+
+/// Runs a scenario; none: none of its targets is there.
+pub(crate) fn run(setting: &Setting, scenario: &Scenario) -> Result<Option<Report>> {
+    let subjects = setting.subjects(scenario);
+    if subjects.is_empty() {
+        return Ok(None);
+    }
+    match scenario.shape {
+        Shape::Closed | Shape::Reconnecting => closed(setting, scenario, &subjects),
+        Shape::Idle => idle(setting, scenario, &subjects),
+    }
+    .map(Some)
+}
+
+/// CPU time at saturation. All targets run through; each round measures one after the other.
+fn closed(setting: &Setting, scenario: &Scenario, subjects: &[Subject]) -> Result<Report> {
+    let terms = Terms { answer: scenario.answer, request: Some(scenario.posts) };
+    let mut origin = Origin::bind(setting.origin, terms)?;
+    let open = |subject: &Subject| Lane::open(setting, *subject, &origin);
+    let mut lanes = subjects.iter().map(open).collect::<Result<Vec<_>>>()?;
+    let timing = Timing {
+        warm_up: setting.warm_up,
+        window: setting.window.unwrap_or(Duration::try_from_secs_f64(scenario.window_seconds)?),
+        // A worker that shares the load's CPU could not run beside one that never sleeps.
+        spins: setting.spins && !subjects.iter().any(|subject| setting.shares_load_cpu(*subject)),
+    };
+    for round in 0..setting.pairs {
+        // Who is first changes, so that nobody always follows the same one.
+        let first = round % lanes.len();
+        lanes.rotate_left(first);
+        for lane in &mut lanes {
+            let outcome = lane.measure(setting, scenario, &timing, &mut origin)?;
+            let done = lane.note(scenario, &outcome);
+            eprintln!("{} {}/{}: {done}", scenario.name, round + 1, setting.pairs);
+        }
+        lanes.rotate_right(first);
+    }
+    for lane in &mut lanes {
+        lane.finish(setting, scenario, &mut origin)?;
+        stats::leave_out(&mut lane.row.rounds, scenario.saturates);
+    }
+    let speed = if scenario.unit == Unit::Gib { "GiB/s" } else { "requests/s" };
+    let columns = vec![
+        Column { title: scenario.unit.title(), digits: scenario.unit.digits() },
+        Column { title: speed, digits: if scenario.unit == Unit::Gib { 2 } else { 0 } },
+        Column { title: "busy %", digits: 0 },
+        Column { title: "waited %", digits: 1 },
+        Column { title: "load busy %", digits: 0 },
+    ];
+    let shared = subjects.iter().any(|subject| setting.shares_load_cpu(*subject));
+    let about = format!(
+        "{}. CPU time (user and system) of all the target's processes; one worker on a CPU of its own, unless the row \
+         says otherwise; load and origin on another{}. Medians of {} interleaved rounds of {:?} after {:?} of warm-up, \
+         least and greatest in brackets.",
+        scenario.about,
+        if shared { ", which the second worker shares, since there are only two" } else { "" },
+        setting.pairs,
+        timing.window,
+        timing.warm_up
+    );
+    Ok(report(setting, scenario, about, columns, lanes.into_iter().map(|lane| lane.row).collect()))
+}
+
+/// Memory of a connection that waits. Each round starts the target afresh, so that no memory is already there.
+fn idle(setting: &Setting, scenario: &Scenario, subjects: &[Subject]) -> Result<Report> {
+    let connections = setting.connections.unwrap_or(scenario.connections);
+    let origin = origin::start(setting.origin, scenario.answer)?.address();
+    let subjects: Vec<_> = subjects.iter().filter(|subject| subject.kind != Kind::Url).collect();
+    let mut rows: Vec<_> = subjects.iter().map(|subject| setting.row(**subject)).collect();
+    for round in 0..setting.pairs.min(5) {
+        for (subject, row) in subjects.iter().zip(&mut rows) {
+            let started = setting.start(**subject, origin)?;
+            let pid = started.pid().context("no process")?;
+            // What the first connections allocate once is not theirs.
+            drop(idle::open(&started.url, 16).with_context(|| row.label.clone())?);
+            let before = idle::settled_memory(pid)?;
+            let held = idle::open(&started.url, connections).with_context(|| row.label.clone())?;
+            let after = idle::settled_memory(pid)?;
+            for _ in idle::still_open(&held)..connections {
+                row.errors.add("closed while it was idle");
+            }
+            let each = to_float(idle::each(before, after, connections));
+            eprintln!("{} {}: {}: {each:.0} bytes", scenario.name, round + 1, row.label);
+            let values = vec![Some(each), Some(to_float(after / 1024))];
+            row.rounds.push(Round { values, busy: None, waited: None, is_kept: true });
+            row.peak_bytes = started.family().map(Family::peak_bytes).transpose()?;
+        }
+    }
+    let about = format!(
+        "{}: resident memory that they add. Medians of {} rounds, the target started afresh for each; least and \
+         greatest in brackets.",
+        scenario.about,
+        setting.pairs.min(5)
+    );
+    let columns =
+        vec![Column { title: scenario.unit.title(), digits: 0 }, Column { title: "KiB in all", digits: 0 }];
+    Ok(report(setting, scenario, about, columns, rows))
+}
+
+fn report(
+    setting: &Setting,
+    scenario: &Scenario,
+    about: String,
+    columns: Vec<Column>,
+    rows: Vec<Row>,
+) -> Report {
+    let absent = setting.absent.clone();
+    Report { scenario: scenario.name, about, columns, rows, absent, command: setting.command.clone() }
+}
+
+impl Lane {
+    fn open(setting: &Setting, subject: Subject, origin: &Origin) -> Result<Self> {
+        let row = setting.row(subject);
+        if let Some((url, pid)) = setting.url.clone().filter(|_| subject.kind == Kind::Url) {
+            let family = pid.map(Family::of).transpose()?;
+            return Ok(Self { subject, row, started: None, url, family });
+        }
+        let started = setting.start(subject, origin.address)?;
+        let (url, family) = (started.url.clone(), started.family().cloned());
+        Ok(Self { subject, row, started: Some(started), url, family })
+    }
+
+    /// Bytes that each answer has. What somebody else's gateway serves is known only if it serves our origin.
+    fn length(&self, setting: &Setting, scenario: &Scenario) -> Option<usize> {
+        (self.subject.kind != Kind::Url || setting.origin.port() != 0).then_some(scenario.answer)
+    }
+
+    fn measure(
+        &mut self,
+        setting: &Setting,
+        scenario: &Scenario,
+        timing: &Timing,
+        origin: &mut Origin,
+    ) -> Result<Outcome> {
+        let plan = scenario.plan(setting.connections, self.length(setting, scenario));
+        if let Some(started) = self.started.as_ref().filter(|_| self.subject.variant == Variant::AccessLog) {
+            // It is opened for appending: cutting it keeps a long run from filling the disk.
+            fs::File::options().write(true).open(started.place.access_log())?.set_len(0)?;
+        }
+        let beside = match &self.started {
+            Some(started) => beside::start(self.subject.variant, started)?,
+            None => None,
+        };
+        let outcome = bench::run(&self.url, &plan, timing, Some(origin), self.family.as_ref())
+            .with_context(|| self.row.label.clone())?;
+        if let Some(Err(error)) = beside.map(beside::Beside::stop) {
+            self.row.errors.add(format!("{error:#}"));
+        }
+        Ok(outcome)
+    }
+
+    /// Adds a round to the row, and says it in a few words.
+    fn note(&mut self, scenario: &Scenario, outcome: &Outcome) -> String {
+        let (cost, speed) = match scenario.unit {
+            Unit::Gib => (outcome.cpu_per_gib(), outcome.gib_per_second()),
+            Unit::Request | Unit::Connection => {
+                (outcome.cpu_per_request().map(|seconds| seconds * 1e6), outcome.per_second())
+            }
+        };
+        let (busy, waited) = (outcome.busy_percent(), outcome.waited_percent());
+        let values = vec![cost, Some(speed), busy, waited, Some(outcome.load_busy_percent())];
+        self.row.rounds.push(Round { values, busy, waited, is_kept: true });
+        self.row.errors.merge(&outcome.tally.errors);
+        if outcome.tally.requests == 0 {
+            self.row.errors.add("a round without an answer");
+        }
+        let digits = scenario.unit.digits();
+        let cost =
+            cost.map_or_else(|| "-".to_owned(), |cost| format!("{cost:.digits$} {}", scenario.unit.title()));
+        format!("{}: {cost}, {speed:.1}/s, {} errors", self.row.label, outcome.tally.errors.total())
+    }
+
+    /// What is looked at once, after the rounds.
+    fn finish(&mut self, setting: &Setting, scenario: &Scenario, origin: &mut Origin) -> Result<()> {
+        let Some(family) = &self.family else { return Ok(()) };
+        self.row.peak_bytes = Some(family.peak_bytes()?);
+        if !setting.counts_syscalls || scenario.unit != Unit::Request {
+            return Ok(());
+        }
+        let plan = scenario.plan(setting.connections, self.length(setting, scenario));
+        let mut bench = Bench::open(&self.url, &plan, Some(origin), setting.spins)?;
+        bench.run(Duration::from_millis(200))?;
+        fs::create_dir_all(&setting.folder.0)?;
+        self.row.syscalls = syscalls::per_request(&mut bench, family, &setting.folder.0)?;
+        Ok(())
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "bytes of a process are far below 2^52")]
+fn to_float(count: u64) -> f64 {
+    count as f64
+}

@@ -1,0 +1,34 @@
+//! The comparison from end to end, without a gateway: the floor and the origin itself, very shortly.
+
+use std::process::Command;
+
+#[test]
+fn the_floor_and_the_origin_are_compared() {
+    let output = Command::new(env!("CARGO_BIN_EXE_ringway-loadtest"))
+        .args(["compare", "--scenario", "keepalive-500B-c64,body-1MiB,post-4KiB", "--only", "floor,direct"])
+        .args(["--pairs", "2", "--warm-up", "0.05", "--window", "0.2", "--connections", "4"])
+        .args(["--no-write", "--no-strace"])
+        .output()
+        .unwrap();
+    let (text, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{text}\n{said}");
+    for title in ["# keepalive-500B-c64", "# body-1MiB", "# post-4KiB"] {
+        assert!(text.contains(title), "{text}");
+    }
+    let rows = text.lines().filter(|line| line.starts_with("| floor |") && line.contains(" of 2 |"));
+    assert_eq!(rows.count(), 3, "{text}");
+}
+
+#[test]
+fn what_is_asked_for_wrongly_is_refused_with_a_hint() {
+    for (words, hint) in [
+        (&["compare", "--scenario", "nothing"][..], "--list"),
+        (&["compare", "--only", "nobody"], "--only"),
+        (&["compare", "--target-cpu", "0", "--only", "floor"], "a CPU each"),
+        (&["compare", "--windw", "1", "--only", "floor"], "--help"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_ringway-loadtest")).args(words).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(hint), "{words:?}: {said}");
+    }
+}
