@@ -1,5 +1,5 @@
-//! The fields (header lines) of a message: arenas of bytes and spans into them, reused from message
-//! to message, so that parsing and editing allocate nothing in the steady state.
+//! The fields (header lines) of a message: an arena of bytes as they stand on the wire and spans into it, reused from
+//! message to message, so that parsing and editing allocate nothing in the steady state.
 
 use crate::known::{HOP_BY_HOP, is_control};
 
@@ -10,33 +10,84 @@ pub use crate::known::Known;
 #[error("not a valid field name or value")]
 pub struct InvalidField;
 
+/// A field name that is known to be a token, for whoever uses the same name again and again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldName {
+    text: String,
+    known: Option<Known>,
+}
+
+impl FieldName {
+    /// Refused when it is not a token.
+    pub fn new(text: &str) -> Result<Self, InvalidField> {
+        let known = Name::checked(text)?.known;
+        Ok(Self { text: text.to_owned(), known })
+    }
+
+    /// As it was given.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    fn name(&self) -> Name<'_> {
+        Name { text: self.text.as_bytes(), known: self.known }
+    }
+}
+
+/// A token, and which known field it names.
+#[derive(Clone, Copy)]
+struct Name<'a> {
+    text: &'a [u8],
+    known: Option<Known>,
+}
+
+impl<'a> Name<'a> {
+    /// Any text. What is not a token names no field.
+    fn of(text: &'a str) -> Self {
+        Self { text: text.as_bytes(), known: Known::from_name(text) }
+    }
+
+    fn checked(text: &'a str) -> Result<Self, InvalidField> {
+        let name = Self::of(text);
+        if name.known.is_some() || is_token(name.text) { Ok(name) } else { Err(InvalidField) }
+    }
+}
+
+impl From<Known> for Name<'static> {
+    fn from(known: Known) -> Self {
+        Self { text: known.name().as_bytes(), known: Some(known) }
+    }
+}
+
 /// An ordered list of fields. Names compare without case; order and duplicates are kept.
 ///
-/// Editing appends to the arenas and never moves what is there; only [`Fields::clear`] gives the room back.
+/// Editing appends to the arena and never moves what is there; only [`Fields::clear`] gives the room back.
 #[derive(Debug, Default, Clone)]
 pub struct Fields {
-    /// The names one after another. Apart from the values so that a name is a `&str` without a check on each
-    /// look.
-    names: String,
-    /// The values one after another.
-    values: Vec<u8>,
+    /// The lines as they stand on the wire: name, colon, one space, value, CRLF. What `lines` does not point to is
+    /// left over.
+    bytes: Vec<u8>,
     /// The lines in order.
     lines: Vec<Line>,
     /// The bits of the known fields that `lines` holds, exactly.
     present: u64,
 }
 
-/// One field line. Spans lie inside the arenas.
+/// One field line inside the arena. `start < name_end`, `name_end + 2 <= value_end`, `value_end + 2 <= bytes.len()`.
 #[derive(Debug, Clone, Copy)]
 struct Line {
-    name_start: u32,
+    start: u32,
     name_end: u32,
-    value_start: u32,
     value_end: u32,
     known: Option<Known>,
     /// Chosen for removal; only true inside [`Fields::remove_hop_by_hop`].
     doomed: bool,
 }
+
+/// Between a name and its value.
+const SEPARATOR: &[u8; 2] = b": ";
+/// After a value.
+const LINE_END: &[u8; 2] = b"\r\n";
 
 impl Fields {
     /// An empty list.
@@ -46,49 +97,54 @@ impl Fields {
 
     /// Forgets all fields and keeps the memory.
     pub fn clear(&mut self) {
-        self.names.clear();
-        self.values.clear();
+        self.bytes.clear();
         self.lines.clear();
         self.present = 0;
     }
 
     /// Appends a line. White space around the value is not part of it (RFC 9110, 5.5).
     pub fn push(&mut self, name: &str, value: &[u8]) -> Result<(), InvalidField> {
-        if !is_token(name.as_bytes()) || !is_value(value) {
-            return Err(InvalidField);
-        }
-        self.push_checked(name, trim(value))
+        self.push_checked(Name::checked(name)?, value)
+    }
+
+    /// Appends a line of a known field.
+    pub fn push_known(&mut self, name: Known, value: &[u8]) -> Result<(), InvalidField> {
+        self.push_checked(name.into(), value)
+    }
+
+    /// Appends a line of that name.
+    pub fn push_name(&mut self, name: &FieldName, value: &[u8]) -> Result<(), InvalidField> {
+        self.push_checked(name.name(), value)
     }
 
     /// Removes every line of that name, then appends one. An invalid name or value changes nothing.
     pub fn set(&mut self, name: &str, value: &[u8]) -> Result<(), InvalidField> {
-        if !is_token(name.as_bytes()) || !is_value(value) {
-            return Err(InvalidField);
-        }
-        self.remove(name);
-        self.push_checked(name, trim(value))
+        self.set_checked(Name::checked(name)?, value)
+    }
+
+    /// The same for a known field.
+    pub fn set_known(&mut self, name: Known, value: &[u8]) -> Result<(), InvalidField> {
+        self.set_checked(name.into(), value)
+    }
+
+    /// The same for a name that was checked before.
+    pub fn set_name(&mut self, name: &FieldName, value: &[u8]) -> Result<(), InvalidField> {
+        self.set_checked(name.name(), value)
     }
 
     /// Removes every line of that name; how many there were.
     pub fn remove(&mut self, name: &str) -> usize {
-        if let Some(known) = Known::from_name(name) {
-            return self.remove_known(known);
-        }
-        let before = self.lines.len();
-        let names = &self.names;
-        self.lines.retain(|line| line.known.is_some() || !line.name(names).eq_ignore_ascii_case(name));
-        before - self.lines.len()
+        self.remove_lines(Name::of(name))
     }
 
     /// Removes a known field; how many lines there were.
     pub fn remove_known(&mut self, name: Known) -> usize {
-        if !self.has(name) {
-            return 0;
-        }
-        let before = self.lines.len();
-        self.lines.retain(|line| line.known != Some(name));
-        self.present &= !name.bit();
-        before - self.lines.len()
+        self.remove_lines(name.into())
+    }
+
+    /// Removes every line of a name that was checked before; how many there were.
+    pub fn remove_name(&mut self, name: &FieldName) -> usize {
+        self.remove_lines(name.name())
     }
 
     /// Removes what belongs to one connection only: the fields that `Connection` names, and
@@ -99,24 +155,21 @@ impl Fields {
         if self.present & HOP_BY_HOP == 0 {
             return;
         }
-        let Self { names, values, lines, present } = self;
+        let Self { bytes, lines, present } = self;
         for index in 0..lines.len() {
             let Some(line) = lines.get(index).copied().filter(|line| line.known == Some(Known::Connection))
             else {
                 continue;
             };
-            for option in elements(line.value(values)) {
-                // Every known field is either removed below, or one that recipients need: naming it is an
-                // attempt to strip it.
-                let Some(option) = std::str::from_utf8(option).ok().filter(|option| {
-                    !option.eq_ignore_ascii_case("close")
-                        && Known::from_name(option).is_none()
-                        && !is_control(option)
-                }) else {
-                    continue;
-                };
+            // Every known field is either removed below, or one that recipients need: naming it is an attempt to
+            // strip it.
+            for option in elements(line.value(bytes)).filter(|option| {
+                !option.eq_ignore_ascii_case(b"close")
+                    && Known::from_bytes(option).is_none()
+                    && !is_control(option)
+            }) {
                 for line in lines.iter_mut().filter(|line| line.known.is_none()) {
-                    line.doomed |= line.name(names).eq_ignore_ascii_case(option);
+                    line.doomed |= line.name(bytes).eq_ignore_ascii_case(option);
                 }
             }
         }
@@ -124,25 +177,98 @@ impl Fields {
         *present &= !HOP_BY_HOP;
     }
 
-    /// Appends a line that is known to be valid: it was tokenised, or checked by the caller.
-    pub(crate) fn push_checked(&mut self, name: &str, value: &[u8]) -> Result<(), InvalidField> {
-        let name_start = offset(self.names.len())?;
-        let name_end = offset(self.names.len() + name.len())?;
-        let value_start = offset(self.values.len())?;
-        let value_end = offset(self.values.len() + value.len())?;
-        self.names.push_str(name);
-        self.values.extend_from_slice(value);
-        let known = Known::from_name(name);
+    /// Appends the lines of a block, all ending in CRLF, that was tokenised: its names are tokens, and its values are
+    /// trimmed and valid. The block is copied once; only a line that is spaced in another way is written anew.
+    pub(crate) fn push_block<'a>(
+        &mut self,
+        block: &[u8],
+        lines: impl Iterator<Item = (&'a str, &'a [u8])>,
+    ) -> Result<(), InvalidField> {
+        let base = self.bytes.len();
+        offset(base + block.len())?;
+        self.bytes.extend_from_slice(block);
+        let mut start = 0;
+        for (name, value) in lines {
+            let name_end = start + name.len();
+            let value_end = name_end + SEPARATOR.len() + value.len();
+            let known = Known::from_name(name);
+            let tail = block.get(name_end..).unwrap_or_default();
+            let ends = block.get(value_end..).is_some_and(|rest| rest.starts_with(LINE_END));
+            if ends && tail.starts_with(SEPARATOR) {
+                self.push_line(base + start, base + name_end, base + value_end, known)?;
+                start = value_end + LINE_END.len();
+            } else {
+                self.append(Name { text: name.as_bytes(), known }, value)?;
+                let end = memchr::memchr(b'\n', tail).ok_or(InvalidField)?;
+                start = name_end + end + 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn push_checked(&mut self, name: Name<'_>, value: &[u8]) -> Result<(), InvalidField> {
+        if is_value(value) { self.append(name, trim(value)) } else { Err(InvalidField) }
+    }
+
+    fn set_checked(&mut self, name: Name<'_>, value: &[u8]) -> Result<(), InvalidField> {
+        if !is_value(value) {
+            return Err(InvalidField);
+        }
+        self.remove_lines(name);
+        self.append(name, trim(value))
+    }
+
+    fn remove_lines(&mut self, name: Name<'_>) -> usize {
+        let before = self.lines.len();
+        if let Some(known) = name.known {
+            if self.has(known) {
+                self.lines.retain(|line| line.known != Some(known));
+                self.present &= !known.bit();
+            }
+        } else {
+            let bytes = &self.bytes;
+            let is_named =
+                |line: &Line| line.known.is_none() && line.name(bytes).eq_ignore_ascii_case(name.text);
+            // Mostly there is none, and then nothing has to move.
+            if self.lines.iter().any(is_named) {
+                self.lines.retain(|line| !is_named(line));
+            }
+        }
+        before - self.lines.len()
+    }
+
+    /// Writes a line that is valid at the end of the arena.
+    fn append(&mut self, name: Name<'_>, value: &[u8]) -> Result<(), InvalidField> {
+        let start = self.bytes.len();
+        let name_end = start + name.text.len();
+        let value_end = name_end + SEPARATOR.len() + value.len();
+        offset(value_end + LINE_END.len())?;
+        self.bytes.reserve(value_end + LINE_END.len() - start);
+        self.bytes.extend_from_slice(name.text);
+        self.bytes.extend_from_slice(SEPARATOR);
+        self.bytes.extend_from_slice(value);
+        self.bytes.extend_from_slice(LINE_END);
+        self.push_line(start, name_end, value_end, name.known)
+    }
+
+    fn push_line(
+        &mut self,
+        start: usize,
+        name_end: usize,
+        value_end: usize,
+        known: Option<Known>,
+    ) -> Result<(), InvalidField> {
+        let (start, name_end, value_end) = (offset(start)?, offset(name_end)?, offset(value_end)?);
         self.present |= known.map_or(0, Known::bit);
-        self.lines.push(Line { name_start, name_end, value_start, value_end, known, doomed: false });
+        self.lines.push(Line { start, name_end, value_end, known, doomed: false });
         Ok(())
     }
 
     /// Leaves only what may stand in trailers: nothing that frames, routes, authenticates or controls (RFC
     /// 9110, 6.5.1).
     pub(crate) fn keep_trailers(&mut self) {
-        let names = &self.names;
-        self.lines.retain(|line| line.known.is_none() && !is_control(line.name(names)));
+        let bytes = &self.bytes;
+        self.lines.retain(|line| line.known.is_none() && !is_control(line.name(bytes)));
         self.present = 0;
     }
 
@@ -158,31 +284,54 @@ impl Fields {
 
     /// All lines in order, as (name, value); names as they were written.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.lines.iter().map(|line| (line.name(&self.names), line.value(&self.values)))
+        self.lines.iter().map(|line| {
+            let name = std::str::from_utf8(line.name(&self.bytes));
+            // A token is ASCII.
+            (name.unwrap_or_default(), line.value(&self.bytes))
+        })
     }
 
-    /// The lines in order without those whose known name is in `skip`, a set of [`Known::bit`]s.
-    pub(crate) fn iter_without(&self, skip: u64) -> impl Iterator<Item = (&str, &[u8])> {
+    /// Appends the lines in order as they stand on the wire, without those whose known name is in `skip`, a set of
+    /// [`Known::bit`]s.
+    pub(crate) fn write_without(&self, skip: u64, out: &mut Vec<u8>) {
+        if self.lines.is_empty() {
+            return;
+        }
+        // Lines that lie side by side are copied as one.
+        let mut run = 0..0;
+        for line in self.lines.iter().filter(|line| line.known.is_none_or(|known| known.bit() & skip == 0)) {
+            let start = line.start as usize;
+            if start != run.end {
+                out.extend_from_slice(self.bytes.get(run).unwrap_or_default());
+                run = start..start;
+            }
+            run.end = line.value_end as usize + LINE_END.len();
+        }
+        out.extend_from_slice(self.bytes.get(run).unwrap_or_default());
+    }
+
+    /// The lines in order without those whose known name is in `skip`.
+    pub(crate) fn iter_without(&self, skip: u64) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.lines
             .iter()
             .filter(move |line| line.known.is_none_or(|known| known.bit() & skip == 0))
-            .map(|line| (line.name(&self.names), line.value(&self.values)))
+            .map(|line| (line.name(&self.bytes), line.value(&self.bytes)))
     }
 
     /// Bytes that the lines take on the wire, or somewhat more.
     pub(crate) fn wire_bytes(&self) -> usize {
-        self.names.len() + self.values.len() + 4 * self.lines.len()
+        self.bytes.len()
     }
 
     /// Bytes of memory that are held, used or not.
     pub fn memory_bytes(&self) -> usize {
-        self.names.capacity() + self.values.capacity() + self.lines.capacity() * size_of::<Line>()
+        self.bytes.capacity() + self.lines.capacity() * size_of::<Line>()
     }
 
-    /// What the arenas and the lines could hold, to see that it does not grow.
+    /// What the arena and the lines could hold, to see that it does not grow.
     #[cfg(test)]
-    pub(crate) fn capacities(&self) -> (usize, usize, usize) {
-        (self.names.capacity(), self.values.capacity(), self.lines.capacity())
+    pub(crate) fn capacities(&self) -> (usize, usize) {
+        (self.bytes.capacity(), self.lines.capacity())
     }
 
     /// Whether a field of that name is present.
@@ -200,14 +349,14 @@ impl Fields {
         self.candidates(Some(name))
             .iter()
             .filter(move |line| line.known == Some(name))
-            .map(|line| line.value(&self.values))
+            .map(|line| line.value(&self.bytes))
     }
 
     /// The first value of any field.
     pub fn value(&self, name: &str) -> Option<&[u8]> {
         let known = Known::from_name(name);
         let line = self.candidates(known).iter().find(|line| self.is_named(line, known, name))?;
-        Some(line.value(&self.values))
+        Some(line.value(&self.bytes))
     }
 
     /// All values of any field, in order.
@@ -216,7 +365,7 @@ impl Fields {
         self.candidates(known)
             .iter()
             .filter(move |line| self.is_named(line, known, name))
-            .map(|line| line.value(&self.values))
+            .map(|line| line.value(&self.bytes))
     }
 
     /// The lines to search: none if it is known that there is nothing to find.
@@ -225,7 +374,8 @@ impl Fields {
     }
 
     fn is_named(&self, line: &Line, known: Option<Known>, name: &str) -> bool {
-        line.known == known && (known.is_some() || line.name(&self.names).eq_ignore_ascii_case(name))
+        line.known == known
+            && (known.is_some() || line.name(&self.bytes).eq_ignore_ascii_case(name.as_bytes()))
     }
 
     /// Whether a list-valued field holds the token (without case), such as `close` in `Connection`.
@@ -236,12 +386,12 @@ impl Fields {
 }
 
 impl Line {
-    fn name<'a>(&self, names: &'a str) -> &'a str {
-        names.get(self.name_start as usize..self.name_end as usize).unwrap_or_default()
+    fn name<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        bytes.get(self.start as usize..self.name_end as usize).unwrap_or_default()
     }
 
-    fn value<'a>(&self, values: &'a [u8]) -> &'a [u8] {
-        values.get(self.value_start as usize..self.value_end as usize).unwrap_or_default()
+    fn value<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        bytes.get(self.name_end as usize + SEPARATOR.len()..self.value_end as usize).unwrap_or_default()
     }
 }
 
@@ -264,7 +414,20 @@ pub(crate) fn is_token_byte(byte: u8) -> bool {
 /// Whether these bytes may stand in a field value: anything but control bytes, with tab allowed (RFC 9110,
 /// 5.5).
 pub(crate) fn is_value(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| (*byte >= b' ' && *byte != 0x7f) || *byte == b'\t')
+    let one_by_one = || bytes.iter().all(|byte| (*byte >= b' ' && *byte != 0x7f) || *byte == b'\t');
+    let (words, _) = bytes.as_chunks::<8>();
+    match bytes.last_chunk::<8>() {
+        Some(last) => words.iter().chain([last]).all(|word| !has_control(*word)) || one_by_one(),
+        None => one_by_one(),
+    }
+}
+
+/// Whether one of eight bytes is a control byte, tab included.
+fn has_control(word: [u8; 8]) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let word = u64::from_le_bytes(word);
+    let below = |word: u64, limit: u64| word.wrapping_sub(EACH * limit) & !word & (EACH * 0x80);
+    below(word, 0x20) | below(word ^ (EACH * 0x7f), 1) != 0
 }
 
 /// Without spaces and tabs at either end. Other white space is not optional white space.
@@ -381,6 +544,44 @@ mod tests {
         }
         assert_eq!(lines(&fields), owned(&[("A", "1")]));
         assert_eq!(fields.push("B", b"\xff \t!"), Ok(()));
+    }
+
+    #[test]
+    fn values_hold_no_control_byte_at_any_place() {
+        for len in 0..40 {
+            assert!(is_value(&vec![b'a'; len]));
+            for at in 0..len {
+                for byte in 0..=u8::MAX {
+                    let mut value = vec![b'~'; len];
+                    value[at] = byte;
+                    let expected = byte == b'\t' || (byte >= b' ' && byte != 0x7f);
+                    assert_eq!(is_value(&value), expected, "{byte:#x} at {at} of {len}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_there() {
+        let mut fields = Fields::new();
+        let block = b"Host: a\r\nX-A:1\r\nX-B:  2 \t\r\nDate: \r\nX-C:\r\nX-D: 4\r\n";
+        let lines: [(&str, &[u8]); 6] =
+            [("Host", b"a"), ("X-A", b"1"), ("X-B", b"2"), ("Date", b""), ("X-C", b""), ("X-D", b"4")];
+        fields.push_block(block, lines.into_iter()).unwrap();
+        assert!(fields.iter().eq(lines));
+        let written = |fields: &Fields, skip| {
+            let mut out = Vec::new();
+            fields.write_without(skip, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(written(&fields, 0), "Host: a\r\nX-A: 1\r\nX-B: 2\r\nDate: \r\nX-C: \r\nX-D: 4\r\n");
+        assert_eq!(written(&fields, Known::Date.bit()), "Host: a\r\nX-A: 1\r\nX-B: 2\r\nX-C: \r\nX-D: 4\r\n");
+        fields.set("x-b", b"3").unwrap();
+        fields.set_known(Known::Host, b"b").unwrap();
+        fields.push_name(&FieldName::new("X-E").unwrap(), b"5").unwrap();
+        assert_eq!(fields.remove_name(&FieldName::new("x-d").unwrap()), 1);
+        assert_eq!(written(&fields, 0), "X-A: 1\r\nDate: \r\nX-C: \r\nx-b: 3\r\nHost: b\r\nX-E: 5\r\n");
+        assert_eq!(written(&Fields::new(), 0), "");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Parsed message heads, with framing already decided: two framings at once cannot be represented.
 
-use crate::fields::Fields;
+use crate::fields::{Fields, Known};
 
 /// A request method (RFC 9110, 9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -208,6 +208,16 @@ impl RequestHead {
     /// Host and port as they were sent.
     pub fn authority(&self) -> &str {
         &self.authority
+    }
+
+    /// Sets a field to the authority, or removes it when there is none.
+    pub fn copy_authority_to(&mut self, name: Known) {
+        if self.authority.is_empty() {
+            self.fields.remove_known(name);
+        } else {
+            // An authority has been parsed: it is a valid value.
+            let _ = self.fields.set_known(name, self.authority.as_bytes());
+        }
     }
 
     /// Whether this asks for a protocol upgrade (`Connection: upgrade` and `Upgrade`), and to what. Still

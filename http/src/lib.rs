@@ -13,5 +13,5 @@ pub mod target;
 mod known;
 
 pub use error::{BodyError, HeadError};
-pub use fields::{Fields, InvalidField, Known};
+pub use fields::{FieldName, Fields, InvalidField, Known};
 pub use head::{Framing, Limits, Method, Persistence, RequestHead, ResponseHead, Version};

@@ -189,9 +189,7 @@ fn push_status_line(status: u16, out: &mut Vec<u8>) {
 }
 
 fn push_fields(fields: &Fields, skip: u64, out: &mut Vec<u8>) {
-    for (name, value) in fields.iter_without(skip) {
-        push_field(name.as_bytes(), value, out);
-    }
+    fields.write_without(skip, out);
 }
 
 fn push_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {

@@ -180,7 +180,7 @@ fn take_host(head: &mut RequestHead) -> Result<(), HeadError> {
         }
     };
     if replaced {
-        fields.set(Known::Host.name(), authority.as_bytes()).map_err(|_| HeadError::HostInvalid)?;
+        fields.set_known(Known::Host, authority.as_bytes()).map_err(|_| HeadError::HostInvalid)?;
     }
     Ok(())
 }

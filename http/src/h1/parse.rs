@@ -27,10 +27,9 @@ pub(super) fn fields(block: &[u8], count: usize, fields: &mut Fields) -> Result<
 fn tokenise<'a>(block: &'a [u8], space: &mut [Header<'a>], fields: &mut Fields) -> Result<(), HeadError> {
     match httparse::parse_headers(block, space) {
         Ok(Status::Complete((consumed, headers))) if consumed == block.len() => {
-            for header in headers {
-                fields.push_checked(header.name, header.value).map_err(|_| HeadError::HeadLength)?;
-            }
-            Ok(())
+            let lines = block.strip_suffix(b"\r\n").unwrap_or(block);
+            let headers = headers.iter().map(|header| (header.name, header.value));
+            fields.push_block(lines, headers).map_err(|_| HeadError::HeadLength)
         }
         Ok(Status::Complete(_) | Status::Partial) | Err(_) => Err(explain(block)),
     }
