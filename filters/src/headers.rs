@@ -16,7 +16,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ringway_http::{Fields, RequestHead, ResponseHead};
+use ringway_http::{FieldName, Fields, RequestHead, ResponseHead};
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
@@ -66,10 +66,10 @@ pub(crate) struct Config {
 /// The steps of one direction, each in the file's order.
 #[derive(Debug, Default, PartialEq)]
 struct Steps {
-    remove: Vec<String>,
-    rename: Vec<(String, String)>,
-    set: Vec<(String, Template)>,
-    add: Vec<(String, Template)>,
+    remove: Vec<FieldName>,
+    rename: Vec<(FieldName, FieldName)>,
+    set: Vec<(FieldName, Template)>,
+    add: Vec<(FieldName, Template)>,
 }
 
 /// Memory for values on their way from one line to another.
@@ -137,7 +137,7 @@ impl Filter for Headers {
 impl Steps {
     fn run(&self, scratch: &mut Scratch, fields: &mut Fields, facts: &Facts) {
         for name in &self.remove {
-            fields.remove(name);
+            fields.remove_name(name);
         }
         for (from, to) in &self.rename {
             rename(scratch, fields, from, to);
@@ -145,32 +145,32 @@ impl Steps {
         for (name, value) in &self.set {
             scratch.clear();
             value.expand(facts, &mut scratch.bytes);
-            if fields.set(name, &scratch.bytes).is_err() {
+            if fields.set_name(name, &scratch.bytes).is_err() {
                 // What the client sent under this name must not pass for what the gateway says.
-                fields.remove(name);
+                fields.remove_name(name);
             }
         }
         for (name, value) in &self.add {
             scratch.clear();
             value.expand(facts, &mut scratch.bytes);
             // An invalid value is left out, as documented above.
-            let _ = fields.push(name, &scratch.bytes);
+            let _ = fields.push_name(name, &scratch.bytes);
         }
     }
 }
 
 /// Moves the lines of one name to the end, under another name.
-fn rename(scratch: &mut Scratch, fields: &mut Fields, from: &str, to: &str) {
+fn rename(scratch: &mut Scratch, fields: &mut Fields, from: &FieldName, to: &FieldName) {
     scratch.clear();
-    for value in fields.values(from) {
+    for value in fields.values(from.as_str()) {
         scratch.bytes.extend_from_slice(value);
         scratch.ends.push(scratch.bytes.len());
     }
-    fields.remove(from);
+    fields.remove_name(from);
     let mut start = 0;
     for &end in &scratch.ends {
         // The value was valid under its old name, and the new name was checked at load.
-        let _ = fields.push(to, scratch.bytes.get(start..end).unwrap_or_default());
+        let _ = fields.push_name(to, scratch.bytes.get(start..end).unwrap_or_default());
         start = end;
     }
 }
@@ -198,9 +198,7 @@ struct Check<'e> {
 
 impl Check<'_> {
     fn edits(&mut self, edits: Edits) -> Steps {
-        for name in &edits.remove {
-            self.name("remove", name);
-        }
+        let remove = edits.remove.iter().filter_map(|name| self.name("remove", name)).collect();
         self.once("remove", edits.remove.iter());
         for (table, entries) in [("rename", &edits.rename), ("set", &edits.set), ("add", &edits.add)] {
             for name in entries.keys() {
@@ -208,19 +206,12 @@ impl Check<'_> {
             }
             self.once(table, entries.keys());
         }
-        for (from, to) in &edits.rename {
-            self.name(&format!("rename.{}", from.get_ref()), to);
-        }
         let mut rename = Vec::new();
         for (from, to) in in_file_order(edits.rename) {
-            rename.push((from.into_inner(), to.into_inner()));
+            let to = self.name(&format!("rename.{}", from.get_ref()), &to);
+            rename.extend(FieldName::new(from.get_ref()).ok().zip(to));
         }
-        Steps {
-            remove: edits.remove.into_iter().map(Spanned::into_inner).collect(),
-            rename,
-            set: self.values("set", edits.set),
-            add: self.values("add", edits.add),
-        }
+        Steps { remove, rename, set: self.values("set", edits.set), add: self.values("add", edits.add) }
     }
 
     fn error(&mut self, name: &Spanned<String>, key: &str, message: String) {
@@ -228,15 +219,16 @@ impl Check<'_> {
     }
 
     /// A name must be a token (RFC 9110, 5.1) and not the gateway's own.
-    fn name(&mut self, key: &str, name: &Spanned<String>) {
+    fn name(&mut self, key: &str, name: &Spanned<String>) -> Option<FieldName> {
         let text = name.get_ref();
-        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-        if text.is_empty() || !text.bytes().all(is_token) {
+        let Ok(checked) = FieldName::new(text) else {
             self.error(name, key, format!("`{}` is not a field name", text.escape_default()));
-        } else if let Some((field, why)) = RESERVED.iter().find(|(field, _)| field.eq_ignore_ascii_case(text))
-        {
+            return None;
+        };
+        if let Some((field, why)) = RESERVED.iter().find(|(field, _)| field.eq_ignore_ascii_case(text)) {
             self.error(name, key, format!("`{field}` cannot be changed here: it {why}"));
         }
+        Some(checked)
     }
 
     /// TOML tells `X-A` and `x-a` apart, HTTP does not.
@@ -259,7 +251,7 @@ impl Check<'_> {
         &mut self,
         table: &str,
         entries: BTreeMap<Spanned<String>, Spanned<String>>,
-    ) -> Vec<(String, Template)> {
+    ) -> Vec<(FieldName, Template)> {
         let mut compiled = Vec::new();
         for (name, value) in in_file_order(entries) {
             let key = format!("{table}.{}", name.get_ref());
@@ -270,7 +262,8 @@ impl Check<'_> {
                 self.error(&value, &key, "a field's value cannot begin or end with white space".to_owned());
             }
             match Template::compile(text) {
-                Ok(template) => compiled.push((name.into_inner(), template)),
+                // A name that is none was named by an error already.
+                Ok(template) => compiled.extend(FieldName::new(name.get_ref()).ok().zip(Some(template))),
                 Err(error) => self.error(&value, &key, error.to_string()),
             }
         }

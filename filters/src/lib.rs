@@ -1,6 +1,7 @@
 //! What to do to a message: one file per filter, the chain, the registry.
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod chain;
 mod dispatch;
 mod error;
@@ -14,6 +15,7 @@ mod read;
 pub mod registry;
 mod template;
 
+pub use address::AddressText;
 pub use chain::{Chain, ChainState, Reply, Verdict};
 pub use error::FilterError;
 pub use facts::{Facts, Params, Scheme};

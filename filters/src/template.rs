@@ -3,8 +3,7 @@
 //! `$request_id`, `$scheme`, `$client_ip`, `$host`, `$route`, and `$param.NAME` for the route's parameters. `$$` is a
 //! dollar. A parameter that the route does not have expands to nothing.
 
-use std::io::Write;
-
+use crate::address::AddressText;
 use crate::facts::Facts;
 use crate::nearest::nearest;
 
@@ -81,8 +80,7 @@ impl Template {
                 Piece::Variable(Variable::Host) => &facts.host,
                 Piece::Variable(Variable::Route) => &facts.route,
                 Piece::Variable(Variable::ClientIp) => {
-                    // Writing to a vector cannot fail.
-                    let _ = write!(out, "{}", facts.client_ip.to_canonical());
+                    out.extend_from_slice(AddressText::new(facts.client_ip).as_bytes());
                     continue;
                 }
             };

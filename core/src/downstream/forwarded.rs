@@ -3,11 +3,10 @@
 //!
 //! What a peer says about others is believed only when the peer is a trusted proxy; otherwise it is replaced.
 
-use std::fmt::Write;
 use std::net::IpAddr;
 
 use ringway_config::snapshot::Server;
-use ringway_filters::{Facts, Scheme};
+use ringway_filters::{AddressText, Facts, Scheme};
 use ringway_http::{Fields, Known, RequestHead};
 
 /// Lines of `X-Forwarded-For` or `Forwarded` that are looked at, from the last.
@@ -137,53 +136,58 @@ pub(crate) fn may_forward(fields: &mut Fields) -> bool {
     let Some(left) = value.and_then(|value| value.parse::<u32>().ok()) else { return true };
     let Some(next) = left.checked_sub(1) else { return false };
     let mut digits = itoa::Buffer::new();
-    let _ = fields.set("Max-Forwards", digits.format(next).as_bytes());
+    let _ = fields.set_known(Known::MaxForwards, digits.format(next).as_bytes());
     true
 }
 
 /// Sets what the upstream is told. `text` is scratch. Values here are always valid, so a refusal of one cannot happen.
 pub(crate) fn apply(head: &mut RequestHead, facts: &Facts, peer: IpAddr, trusted: bool, text: &mut String) {
-    text.clear();
+    // A client on a Unix socket has no address to be told.
+    let shown = |address: IpAddr| (!address.is_unspecified()).then(|| AddressText::new(address));
+    let peer_text = shown(peer);
+    let client = if facts.client_ip == peer { peer_text } else { shown(facts.client_ip) };
+    let RequestHead { fields, .. } = head;
     if trusted {
-        for line in head.fields.known_all(Known::XForwardedFor) {
+        // Some of what a trusted proxy says goes on, and the peer is added to its list.
+        text.clear();
+        for line in fields.known_all(Known::XForwardedFor) {
             if let Ok(line) = std::str::from_utf8(line) {
                 text.push_str(line);
                 text.push_str(", ");
             }
         }
-    } else {
-        for name in ["X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Server"] {
-            head.fields.remove(name);
+        match peer_text.as_ref().map(|peer| std::str::from_utf8(peer.as_bytes())) {
+            Some(peer) => text.push_str(peer.unwrap_or_default()),
+            None => text.truncate(text.len().saturating_sub(2)),
         }
-        head.fields.remove_known(Known::Forwarded);
-    }
-    if peer.is_unspecified() {
-        // A client on a Unix socket has no address to be told.
-        text.truncate(text.len().saturating_sub(2));
+        set_or_remove(fields, Known::XForwardedFor, text.as_bytes());
     } else {
-        let _ = write!(text, "{peer}");
+        for name in
+            [Known::XForwardedPort, Known::XForwardedPrefix, Known::XForwardedServer, Known::Forwarded]
+        {
+            fields.remove_known(name);
+        }
+        set_or_remove(fields, Known::XForwardedFor, bytes_of(peer_text.as_ref()));
     }
-    set_or_remove(&mut head.fields, Known::XForwardedFor, text);
-    if !trusted || !head.fields.has(Known::XForwardedHost) {
-        text.clear();
-        text.push_str(head.authority());
-        set_or_remove(&mut head.fields, Known::XForwardedHost, text);
+    if !trusted || !fields.has(Known::XForwardedHost) {
+        head.copy_authority_to(Known::XForwardedHost);
     }
-    let _ = head.fields.set("X-Forwarded-Proto", facts.scheme.as_str().as_bytes());
-    text.clear();
-    if !facts.client_ip.is_unspecified() {
-        let _ = write!(text, "{}", facts.client_ip);
-    }
-    set_or_remove(&mut head.fields, Known::XRealIp, text);
-    let _ = head.fields.set("X-Request-ID", facts.request_id.as_bytes());
-    let _ = head.fields.push("Via", VIA);
+    let fields = &mut head.fields;
+    let _ = fields.set_known(Known::XForwardedProto, facts.scheme.as_str().as_bytes());
+    set_or_remove(fields, Known::XRealIp, bytes_of(client.as_ref()));
+    let _ = fields.set_known(Known::XRequestId, facts.request_id.as_bytes());
+    let _ = fields.push_known(Known::Via, VIA);
 }
 
-fn set_or_remove(fields: &mut Fields, name: Known, value: &str) {
+fn bytes_of(address: Option<&AddressText>) -> &[u8] {
+    address.map_or(&[], AddressText::as_bytes)
+}
+
+fn set_or_remove(fields: &mut Fields, name: Known, value: &[u8]) {
     if value.is_empty() {
         fields.remove_known(name);
     } else {
-        let _ = fields.set(name.name(), value.as_bytes());
+        let _ = fields.set_known(name, value);
     }
 }
 

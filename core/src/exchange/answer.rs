@@ -123,9 +123,9 @@ impl Exchange<'_> {
     /// Runs the response filters of the route, if there is one, and adds what every response carries.
     pub(super) fn run_response_filters(&mut self) {
         let Scratch { response, facts, chain: state, .. } = &mut *self.scratch;
-        let _ = response.fields.set("X-Request-ID", facts.request_id.as_bytes());
+        let _ = response.fields.set_known(Known::XRequestId, facts.request_id.as_bytes());
         if !response.fields.has(Known::Date) {
-            let _ = response.fields.push("Date", &self.local.date.value());
+            let _ = response.fields.push_known(Known::Date, &self.local.date.value());
         }
         if let Some(chain) = self.record.route.and_then(|id| self.plan.chain(id)) {
             chain.on_response_head(state, response, facts);

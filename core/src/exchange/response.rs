@@ -148,9 +148,9 @@ impl Response<'_> {
 
     fn encode_head(&mut self, size: BodySize, upgrade: Option<&[u8]>) -> (Buffer, BodyWriter, Persistence) {
         self.head.fields.remove_hop_by_hop();
-        let _ = self.head.fields.set("X-Request-ID", self.facts.request_id.as_bytes());
+        let _ = self.head.fields.set_known(Known::XRequestId, self.facts.request_id.as_bytes());
         if !self.head.fields.has(Known::Date) {
-            let _ = self.head.fields.push("Date", &self.local.date.value());
+            let _ = self.head.fields.push_known(Known::Date, &self.local.date.value());
         }
         if let Some(chain) = self.chain {
             chain.on_response_head(self.state, self.head, self.facts);
