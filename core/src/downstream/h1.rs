@@ -11,7 +11,7 @@ use super::{After, Connection};
 use crate::clock::Moment;
 use crate::error::Fault;
 use crate::exchange::{self, Opening};
-use crate::net::NetError;
+use crate::net::{Hold, NetError};
 use crate::worker::{Local, Scratch};
 
 /// A connection that rests longer than this gives its future and its memory back; a busy one allocates nothing.
@@ -35,9 +35,12 @@ pub(super) async fn busy(local: &Rc<Local>, connection: &mut Connection) -> (Aft
         if !connection.input.is_empty() {
             continue;
         }
-        match super::idle(local, connection, now.after(REST)).await {
+        match super::idle(local, connection, now.after(REST), Hold::Buffer).await {
             super::Idle::Readable => began = Some(local.now()),
-            super::Idle::Over => return (After::KeepAlive, now),
+            super::Idle::Over => {
+                connection.reader.let_go().await;
+                return (After::KeepAlive, now);
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use crate::clock::Moment;
-use crate::net::{self, Buffer, Reader, Stream, Writer};
+use crate::net::{self, Buffer, Hold, Reader, Stream, Writer};
 use crate::shard::Count;
 use crate::worker::cap::Permit;
 use crate::worker::{Entry, ListenerSeat, Local, Registry, Stay};
@@ -122,7 +122,7 @@ async fn serve(local: &Rc<Local>, mut connection: Connection) {
     }
     loop {
         if connection.input.is_empty()
-            && let Idle::Over = idle(local, &mut connection, wait_until).await
+            && let Idle::Over = idle(local, &mut connection, wait_until, Hold::Nothing).await
         {
             return;
         }
@@ -142,8 +142,8 @@ async fn serve(local: &Rc<Local>, mut connection: Connection) {
     }
 }
 
-/// Waits for a byte; holds no buffer.
-async fn idle(local: &Local, connection: &mut Connection, until: Moment) -> Idle {
+/// Waits for a byte; holds at most what `hold` says.
+async fn idle(local: &Local, connection: &mut Connection, until: Moment, hold: Hold) -> Idle {
     // What is used up goes back to the pool: a wait holds no buffer.
     drop(std::mem::take(&mut connection.input));
     let entry = Rc::clone(&connection.stay.entry);
@@ -152,7 +152,7 @@ async fn idle(local: &Local, connection: &mut Connection, until: Moment) -> Idle
     let closing = connection.served > 0 && (!local.ready.get() || entry.listener.is_closing());
     connection.set_deadline(local, if closing { until.min(entry.grace_until()) } else { until });
     let outcome = poll_fn(|cx| {
-        if connection.reader.poll_readable(cx).is_ready() {
+        if connection.reader.poll_readable(hold, cx).is_ready() {
             return Poll::Ready(Idle::Readable);
         }
         entry.deadline.poll_expired(cx).map(|()| Idle::Over)

@@ -1,16 +1,22 @@
 //! Buffers that are lent to the ring and come back, recycled per worker.
 //!
+//! A buffer goes to the kernel as it is, so that one that is given up with its operation returns to its pool, too.
+//!
 //! A buffer's memory is never zeroed: the kernel reads into a vector's spare capacity. Each size class keeps a
 //! bounded number of free buffers, so that a burst does not stay in memory for ever.
+
+#![expect(unsafe_code, reason = "the runtime is told of the filled and the free part by address")]
 
 use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;
 
+use monoio::buf::{IoBuf, IoBufMut};
+
 /// This worker's free buffers.
 #[derive(Debug)]
 pub struct Buffers {
-    classes: [Class; 3],
+    classes: [Class; 4],
 }
 
 /// Free buffers of one size.
@@ -25,11 +31,20 @@ struct Class {
 impl Default for Buffers {
     fn default() -> Self {
         let class = |capacity, kept_max| Class { capacity, kept_max, free: RefCell::default() };
-        Self { classes: [class(Self::SMALL, 256), class(Self::MEDIUM, 32), class(Self::LARGE, 16)] }
+        Self {
+            classes: [
+                class(Self::TINY, 1024),
+                class(Self::SMALL, 256),
+                class(Self::MEDIUM, 32),
+                class(Self::LARGE, 16),
+            ],
+        }
     }
 }
 
 impl Buffers {
+    /// What a receive that waits holds.
+    pub const TINY: usize = 4 * 1024;
     /// The usual size.
     pub const SMALL: usize = 16 * 1024;
     /// The step between.
@@ -156,6 +171,37 @@ impl Buffer {
     pub(super) fn put_back(&mut self, data: Vec<u8>, start: usize) {
         self.start = start.min(data.len());
         self.data = data;
+    }
+}
+
+// SAFETY: the pointer and the length are those of `filled()`, initialised bytes of a vector's heap memory, which stays
+// where it is when the buffer is moved, and which nothing touches while the operation owns the buffer.
+unsafe impl IoBuf for Buffer {
+    fn read_ptr(&self) -> *const u8 {
+        self.filled().as_ptr()
+    }
+
+    fn bytes_init(&self) -> usize {
+        self.len()
+    }
+}
+
+// SAFETY: the pointer and the length are those of the vector's spare capacity, heap memory that stays where it is when
+// the buffer is moved, and which nothing touches while the operation owns the buffer.
+unsafe impl IoBufMut for Buffer {
+    fn write_ptr(&mut self) -> *mut u8 {
+        self.data.spare_capacity_mut().as_mut_ptr().cast()
+    }
+
+    fn bytes_total(&mut self) -> usize {
+        self.room()
+    }
+
+    unsafe fn set_init(&mut self, written: usize) {
+        let len = self.data.len() + written;
+        // SAFETY: the caller says that the kernel has written so many bytes at `write_ptr`, which is at the vector's
+        // length, and it cannot have written more than `bytes_total`.
+        unsafe { self.data.set_len(len) };
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Timers {
     timer_tick: Cell<u64>,
     /// Those that wait for the driver's next turn.
     turns: RefCell<Vec<Waker>>,
+    /// How often the wheel's task was woken, each time by a completion that the driver had looked at.
+    turns_done: Cell<u64>,
     /// Every deadline has passed, whatever it is set to.
     over: Cell<bool>,
     stopping: Cell<bool>,
@@ -67,6 +69,7 @@ impl Timers {
             timer,
             timer_tick: Cell::new(NEVER),
             turns: RefCell::default(),
+            turns_done: Cell::new(0),
             over: Cell::new(false),
             stopping: Cell::new(false),
             stopped: Cell::new(false),
@@ -130,6 +133,7 @@ impl Timers {
             }
             // Reading takes the readiness away; there is nothing to learn from the count.
             let _ = rustix::io::read(&self.timer, &mut [0_u8; 8]);
+            self.turns_done.set(self.turns_done.get() + 1);
             let now = self.clock.now();
             self.wheel.borrow_mut().advance(now, &mut due);
             due.append(&mut self.turns.borrow_mut());
@@ -185,6 +189,11 @@ pub(super) fn ask_for_turn(waker: &Waker) {
     if timers.timer_tick.replace(0) != 0 {
         timers.set_timer(Some(Duration::from_nanos(1)));
     }
+}
+
+/// How many turns have been given. Between two changes of it, the driver has looked at all completions once.
+pub(super) fn turns() -> u64 {
+    TIMERS.with_borrow(|timers| timers.as_ref().map_or(0, |timers| timers.turns_done.get()))
 }
 
 /// On epoll, lets the driver and other tasks have a turn.

@@ -4,13 +4,12 @@
 
 use monoio::buf::IoVecBuf;
 
-/// A vector and where its part to be sent starts.
-type Loan = (Vec<u8>, usize);
+use super::Buffer;
 
-/// Two vectors and the addresses of their parts. Boxed when lent, so that the addresses' own place stays.
+/// Two buffers and the addresses of what they hold. Boxed when lent, so that the addresses' own place stays.
 #[derive(Debug)]
 pub(super) struct Gather {
-    loans: [Loan; 2],
+    loans: [Buffer; 2],
     parts: [libc::iovec; 2],
 }
 
@@ -24,21 +23,21 @@ impl Default for Gather {
 
 impl Gather {
     /// Takes two loans in.
-    pub(super) fn load(&mut self, first: Loan, second: Loan) {
+    pub(super) fn load(&mut self, first: Buffer, second: Buffer) {
         self.parts = [part(&first), part(&second)];
         self.loans = [first, second];
     }
 
     /// Gives them out again.
-    pub(super) fn unload(&mut self) -> (Loan, Loan) {
+    pub(super) fn unload(&mut self) -> (Buffer, Buffer) {
         self.parts = [NO_PART; 2];
         let [first, second] = std::mem::take(&mut self.loans);
         (first, second)
     }
 }
 
-fn part((data, start): &Loan) -> libc::iovec {
-    let filled = data.get(*start..).unwrap_or_default();
+fn part(buffer: &Buffer) -> libc::iovec {
+    let filled = buffer.filled();
     libc::iovec { iov_base: filled.as_ptr().cast_mut().cast(), iov_len: filled.len() }
 }
 
@@ -47,7 +46,7 @@ fn part((data, start): &Loan) -> libc::iovec {
 pub(super) struct Lent(pub(super) Box<Gather>);
 
 // SAFETY: `parts` lies in a box that the operation owns until the kernel is done, and holds two valid entries: each
-// is empty or spans the initialised rest of a vector in `loans`, which nothing touches between `load` and `unload`.
+// is empty or spans what a buffer in `loans` holds, which nothing touches between `load` and `unload`.
 unsafe impl IoVecBuf for Lent {
     fn read_iovec_ptr(&self) -> *const libc::iovec {
         self.0.parts.as_ptr()

@@ -9,7 +9,7 @@ use std::task::Poll;
 use monoio::{IoUringDriver, LegacyDriver, Runtime, RuntimeBuilder};
 use ringway_config::snapshot::Driver;
 
-use super::socket::set_epoll;
+use super::socket::{set_epoll, set_ring};
 use super::{Timers, file, mailbox};
 
 /// Which driver runs, for the first log line and the metric.
@@ -63,8 +63,8 @@ pub fn run<F: Future>(driver: Driver, main: impl FnOnce(DriverInfo) -> F) -> Res
         None
     } else {
         match build_ring() {
-            Ok((mut ring, info)) => {
-                set_epoll(false);
+            Ok((mut ring, info, readers_max)) => {
+                set_ring(readers_max);
                 return Ok(ring.block_on(whole(main(info))));
             }
             Err(why) if driver == Driver::IoUring => {
@@ -74,7 +74,7 @@ pub fn run<F: Future>(driver: Driver, main: impl FnOnce(DriverInfo) -> F) -> Res
             Err(why) => Some(why),
         }
     };
-    set_epoll(true);
+    set_epoll();
     let mut epoll: Runtime<LegacyDriver> = RuntimeBuilder::<LegacyDriver>::new()
         .build()
         .map_err(|error| RuntimeError(format!("epoll cannot be used: {error}")))?;
@@ -92,7 +92,7 @@ async fn whole<F: Future>(main: F) -> F::Output {
     output
 }
 
-fn build_ring() -> Result<(Runtime<IoUringDriver>, DriverInfo), String> {
+fn build_ring() -> Result<(Runtime<IoUringDriver>, DriverInfo, u32), String> {
     let mut last = String::new();
     for (step, (entries, completions)) in SIZES.into_iter().enumerate() {
         for flags in Flags::LADDER {
@@ -102,7 +102,7 @@ fn build_ring() -> Result<(Runtime<IoUringDriver>, DriverInfo), String> {
                         format!("the ring has {entries} entries because the kernel refused more: {last}")
                     });
                     let info = DriverInfo { driver: "io_uring", flags: flags.name(), entries, note };
-                    return Ok((ring, info));
+                    return Ok((ring, info, readers_max(flags, completions)));
                 }
                 Err(error) => {
                     let errno = error.raw_os_error().unwrap_or_default();
@@ -119,6 +119,16 @@ fn build_ring() -> Result<(Runtime<IoUringDriver>, DriverInfo), String> {
         }
     }
     Err(last)
+}
+
+/// With how many readers receives may be armed: none where the kernel completes operations at any time, and otherwise
+/// so many that the completions of all that a connection can have with the ring (a receive, a send, a cancellation)
+/// fit into their queue, with room for the rest.
+fn readers_max(flags: Flags, completions: u32) -> u32 {
+    match flags {
+        Flags::DeferTaskrun => completions.saturating_sub(256) / 3,
+        Flags::CoopTaskrun | Flags::Plain => 0,
+    }
 }
 
 fn try_ring(flags: Flags, entries: u32, completions: u32) -> io::Result<Runtime<IoUringDriver>> {

@@ -21,9 +21,11 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use monoio::io::OwnedWriteHalf;
+use monoio::io::{AsyncReadRent, OwnedReadHalf, OwnedWriteHalf};
 use monoio::net::UnixStream;
 use pin_project_lite::pin_project;
+
+use super::Buffer;
 
 /// Sets `TCP_NOTSENT_LOWAT`.
 pub(super) fn set_unsent_max(socket: &impl AsFd, bytes: u32) -> io::Result<()> {
@@ -39,11 +41,43 @@ pub(super) fn set_unsent_max(socket: &impl AsFd, bytes: u32) -> io::Result<()> {
 thread_local! {
     /// Whether this thread's driver is epoll; set by the runtime before anything runs.
     static EPOLL: Cell<bool> = const { Cell::new(false) };
+    /// Up to so many readers, receives may be armed; none where one cannot be given up without loss.
+    static READERS_MAX: Cell<u32> = const { Cell::new(0) };
+    /// Readers on this thread.
+    static READERS: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Says which driver this thread has.
-pub(super) fn set_epoll(epoll: bool) {
-    EPOLL.set(epoll);
+/// Says that this thread's driver is epoll.
+pub(super) fn set_epoll() {
+    EPOLL.set(true);
+    READERS_MAX.set(0);
+}
+
+/// Says that this thread's driver is a ring, and with how many readers its completions cannot overflow.
+pub(super) fn set_ring(readers_max: u32) {
+    EPOLL.set(false);
+    READERS_MAX.set(readers_max);
+}
+
+/// A reader's part in the count that decides whether receives may be armed.
+pub(super) struct Receives(());
+
+impl Receives {
+    pub(super) fn new() -> Self {
+        READERS.set(READERS.get() + 1);
+        Self(())
+    }
+
+    /// Whether a receive may be armed.
+    pub(super) fn may_arm() -> bool {
+        READERS.get() <= READERS_MAX.get()
+    }
+}
+
+impl Drop for Receives {
+    fn drop(&mut self) {
+        READERS.set(READERS.get().saturating_sub(1));
+    }
 }
 
 /// Whether this thread's driver is epoll. Its descriptors must be non-blocking; those of the ring must not be,
@@ -76,8 +110,15 @@ impl Socket {
         unsafe { &*self.0.get() }
     }
 
+    /// Receives once, into the buffer's free part. Never dropped while it is pending, but as [`Reader::let_go`] says.
+    ///
+    /// [`Reader::let_go`]: super::Reader::let_go
+    pub(super) async fn receive(self, buffer: Buffer) -> (io::Result<usize>, Buffer) {
+        OwnedReadHalf(self.0).read(buffer).await
+    }
+
     /// Waits for readability, once.
-    async fn readable(self) -> io::Result<()> {
+    pub(super) async fn readable(self) -> io::Result<()> {
         self.stream().readable(false).await
     }
 

@@ -1,0 +1,277 @@
+//! The receiving half of a stream.
+//!
+//! On the ring, a busy connection has one receive with the kernel, which holds a small buffer: when bytes come they
+//! are in it, and no call was made for them. A connection that rests holds no buffer, only a watch for readability;
+//! what it says can be read is taken with one call that does not wait. What keeps a buffer full is also taken with
+//! such calls, into larger and larger ones.
+//!
+//! **No byte is lost to a receive that is given up.** [`Reader::let_go`] gives one up only where the kernel
+//! completes nothing but within this thread's own calls (`DEFER_TASKRUN`), after the driver has looked at every
+//! completion there is, and while completions cannot overflow their queue: a receive that is still pending then has
+//! taken nothing, and its cancellation, which goes to the kernel ahead of the next look, finds it so. Where that
+//! cannot be promised no receive is armed. Any other future here may be dropped at any time: the receive belongs to
+//! the reader, not to the future that waits for it.
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use rustix::buffer::spare_capacity;
+use rustix::net::RecvFlags;
+
+use super::deadline::{ask_for_turn, turns};
+use super::intake::{Armed, Intake};
+use super::socket::{Receives, Socket, is_epoll};
+use super::{Buffer, Buffers, Deadline, NetError};
+
+/// What is known about bytes to be taken.
+enum Readiness {
+    /// Nothing; a watch or a receive may be armed.
+    Unknown,
+    /// The last buffer came back full, so there may be more.
+    Likely,
+    /// A watch said so.
+    Ready,
+    /// The armed receive has taken them. `None`: the end.
+    Received(Option<Buffer>),
+    /// The watch or the receive failed.
+    Failed(io::Error),
+}
+
+/// What a wait may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// A small buffer, lent to the kernel: for waits that will be short.
+    Buffer,
+    /// No memory.
+    Nothing,
+}
+
+/// The receiving half. What it has armed stays armed between calls.
+pub struct Reader {
+    intake: Intake,
+    socket: Socket,
+    buffers: Rc<Buffers>,
+    state: Readiness,
+    /// Index into [`STEPS`]: bodies that keep a buffer full get larger ones.
+    step: usize,
+    /// Receives in a row without a wait.
+    row: u32,
+    _counted: Receives,
+}
+
+/// Receives in a row before other connections get a turn.
+const ROW_MAX: u32 = 16;
+
+const STEPS: [usize; 3] = [Buffers::SMALL, Buffers::MEDIUM, Buffers::LARGE];
+
+impl Reader {
+    pub(super) fn new(socket: Socket, buffers: &Rc<Buffers>) -> Self {
+        Self {
+            intake: Intake::new(&socket),
+            socket,
+            buffers: Rc::clone(buffers),
+            state: Readiness::Unknown,
+            step: 0,
+            row: 0,
+            _counted: Receives::new(),
+        }
+    }
+
+    /// Ready when bytes, the end or an error can be taken. A peer that always has more is made to wait for a turn
+    /// now and then, so that it does not keep others from theirs.
+    pub fn poll_readable(&mut self, hold: Hold, cx: &mut Context<'_>) -> Poll<()> {
+        if self.row >= ROW_MAX && is_epoll() {
+            self.row = 0;
+            ask_for_turn(cx.waker());
+            return Poll::Pending;
+        }
+        let readable = self.poll_intake(hold, cx);
+        // The ring had its turn before anything armed is complete; epoll only when there was a wait.
+        if readable.is_pending() || !is_epoll() {
+            self.row = 0;
+        }
+        readable
+    }
+
+    fn poll_intake(&mut self, hold: Hold, cx: &mut Context<'_>) -> Poll<()> {
+        match self.state {
+            Readiness::Ready | Readiness::Received(_) | Readiness::Failed(_) => return Poll::Ready(()),
+            // Likely: what comes wants a large buffer.
+            Readiness::Unknown | Readiness::Likely => {}
+        }
+        if self.intake.armed() == Armed::Nothing
+            && hold == Hold::Buffer
+            && matches!(self.state, Readiness::Unknown)
+            && Receives::may_arm()
+        {
+            self.intake.arm_receive(self.buffers.take(Buffers::TINY));
+        }
+        if self.intake.armed() == Armed::Receive {
+            let Poll::Ready((result, buffer)) = self.intake.poll_receive(cx) else { return Poll::Pending };
+            self.state = match result {
+                Ok(0) => Readiness::Received(None),
+                Ok(_) => Readiness::Received(Some(buffer)),
+                Err(error) => Readiness::Failed(error),
+            };
+            return Poll::Ready(());
+        }
+        self.intake.poll_watch(cx).map(|result| {
+            self.state = result.map_or_else(Readiness::Failed, |()| Readiness::Ready);
+        })
+    }
+
+    /// Waits for bytes and takes what is there into a buffer of the pool. `None` is the end. May be dropped at no
+    /// loss, and the connection goes on after [`NetError::TimedOut`].
+    pub async fn recv(&mut self, deadline: &Deadline) -> Result<Option<Buffer>, NetError> {
+        loop {
+            if let Some(result) = self.take_now() {
+                return result;
+            }
+            poll_fn(|cx| {
+                if self.poll_readable(Hold::Buffer, cx).is_ready() {
+                    return Poll::Ready(Ok(()));
+                }
+                deadline.poll_expired(cx).map(|()| Err(NetError::TimedOut))
+            })
+            .await?;
+        }
+    }
+
+    /// What has come already, with one call and nothing armed; for a connection that was just accepted, whose request
+    /// is often there. An end or an error is kept for [`Self::recv`].
+    pub fn recv_now(&mut self) -> Option<Buffer> {
+        let mut buffer = self.buffers.take(Buffers::TINY);
+        match self.receive(&mut buffer) {
+            Ok(0) => self.state = Readiness::Received(None),
+            Ok(_) => return Some(buffer),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => self.state = Readiness::Failed(error),
+        }
+        None
+    }
+
+    /// Whether nothing that has come is unread. A close with unread bytes would be a reset.
+    pub fn has_read_all(&self) -> bool {
+        // It may be followed by more.
+        if let Readiness::Received(Some(_)) = self.state {
+            return false;
+        }
+        let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
+        match rustix::net::recv(&self.socket, &mut [0_u8; 1], flags) {
+            Ok((_, received)) => received == 0,
+            Err(error) => would_block(error),
+        }
+    }
+
+    /// Gives up an armed receive and its buffer, so that a long wait holds none. What it has taken by then stays.
+    pub async fn let_go(&mut self) {
+        if self.intake.armed() != Armed::Receive {
+            return;
+        }
+        // Two turns: the first may be the end of one that had begun before the receive was armed.
+        for _ in 0..2 {
+            let before = turns();
+            poll_fn(|cx| {
+                if turns() != before {
+                    return Poll::Ready(());
+                }
+                ask_for_turn(cx.waker());
+                Poll::Pending
+            })
+            .await;
+        }
+        poll_fn(|cx| {
+            if self.poll_intake(Hold::Nothing, cx).is_pending() {
+                self.intake.disarm();
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    /// Whether nothing has come yet: no bytes, no end, no error. Arms what tells, waits for nothing. What comes
+    /// after that was armed is seen once the driver has looked, so a later call may say otherwise.
+    pub fn is_quiet(&mut self) -> bool {
+        if matches!(self.state, Readiness::Likely) {
+            let mut byte = [0_u8; 1];
+            let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
+            self.state = match rustix::net::recv(&self.socket, &mut byte, flags) {
+                Err(error) if would_block(error) => Readiness::Unknown,
+                Ok(_) | Err(_) => Readiness::Ready,
+            };
+        }
+        self.poll_intake(Hold::Buffer, &mut Context::from_waker(Waker::noop())).is_pending()
+    }
+
+    /// What is known to be there, without a wait.
+    fn take_now(&mut self) -> Option<Result<Option<Buffer>, NetError>> {
+        match std::mem::replace(&mut self.state, Readiness::Unknown) {
+            Readiness::Unknown => None,
+            Readiness::Likely if self.row >= ROW_MAX => {
+                self.state = Readiness::Likely;
+                None
+            }
+            Readiness::Likely | Readiness::Ready => {
+                let mut buffer = self.buffers.take(self.size());
+                match self.receive(&mut buffer) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+                    Err(error) => Some(Err(error.into())),
+                    Ok(0) => Some(Ok(None)),
+                    Ok(_) => Some(Ok(Some(buffer))),
+                }
+            }
+            Readiness::Received(Some(buffer)) if buffer.room() == 0 => Some(Ok(Some(self.top_up(&buffer)))),
+            Readiness::Received(received) => {
+                self.step = self.step.saturating_sub(1);
+                Some(Ok(received))
+            }
+            Readiness::Failed(error) => Some(Err(error.into())),
+        }
+    }
+
+    fn size(&self) -> usize {
+        STEPS.get(self.step).copied().unwrap_or(Buffers::SMALL)
+    }
+
+    /// One call that does not wait, behind what the buffer holds.
+    fn receive(&mut self, buffer: &mut Buffer) -> io::Result<usize> {
+        let room = buffer.room();
+        let received = loop {
+            match rustix::net::recv(&self.socket, spare_capacity(buffer.append()), RecvFlags::DONTWAIT) {
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+                Ok((_, received)) => break received,
+            }
+        };
+        if received > 0 {
+            self.row = self.row.saturating_add(1);
+        }
+        if received == room {
+            self.state = Readiness::Likely;
+            self.step = (self.step + 1).min(STEPS.len() - 1);
+        } else if received < room / 4 {
+            self.step = self.step.saturating_sub(1);
+        }
+        Ok(received)
+    }
+
+    /// A small buffer came back full: takes what is behind it, so that a body does not begin with a small piece.
+    fn top_up(&mut self, full: &Buffer) -> Buffer {
+        let mut larger = self.buffers.take(self.size().max(full.len() * 2));
+        larger.append().extend_from_slice(full.filled());
+        match self.receive(&mut larger) {
+            // The end, which the next receive meets again.
+            Ok(0) => self.state = Readiness::Ready,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => self.state = Readiness::Failed(error),
+        }
+        larger
+    }
+}
+
+fn would_block(error: rustix::io::Errno) -> bool {
+    error == rustix::io::Errno::AGAIN || error == rustix::io::Errno::WOULDBLOCK
+}

@@ -1,0 +1,132 @@
+//! The sending half of a stream.
+
+use std::io;
+
+use monoio::io::AsyncWriteRent;
+use rustix::net::SendFlags;
+use socket2::SockRef;
+
+use super::gather::{Gather, Lent};
+use super::socket::Socket;
+use super::transport::until;
+use super::{Buffer, Deadline, NetError};
+
+/// The sending half.
+pub struct Writer {
+    socket: Socket,
+    /// The place for gathered writes, made when first needed.
+    spare: Option<Box<Gather>>,
+    /// Set while a send is with the kernel: one that was dropped leaves it set.
+    in_flight: bool,
+}
+
+/// A second buffer up to this size is copied behind the first: cheaper than gathering.
+const COPY_MAX: usize = 4096;
+
+impl Writer {
+    pub(super) fn new(socket: Socket) -> Self {
+        Self { socket, spare: None, in_flight: false }
+    }
+
+    /// Sends all of a buffer, and gives it back cleared. After an error, or when the future was dropped before its
+    /// end, the connection is of no use: nobody can tell what was sent, and every further send fails. (The kernel's
+    /// part keeps the memory until it is done.)
+    pub async fn send(&mut self, mut buffer: Buffer, deadline: &Deadline) -> Result<Buffer, NetError> {
+        self.begin()?;
+        while !buffer.is_empty() {
+            let mut half = self.socket.write_half();
+            let (result, back) = until(half.write(buffer), deadline).await?;
+            buffer = back;
+            buffer.consume(progress(result)?);
+            if !buffer.is_empty() {
+                deadline.progressed();
+            }
+        }
+        self.in_flight = false;
+        buffer.clear();
+        Ok(buffer)
+    }
+
+    /// Sends the connection's last bytes: [`Self::finish`] or the close must follow at once. The kernel may keep what
+    /// does not fill a segment until then, so that the end travels with it: one segment, and one wake-up of the
+    /// client, where there would be two.
+    pub async fn send_last(&mut self, mut buffer: Buffer, deadline: &Deadline) -> Result<Buffer, NetError> {
+        if self.in_flight {
+            return self.send(buffer, deadline).await;
+        }
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL | SendFlags::MORE;
+        match rustix::net::send(&self.socket, buffer.filled(), flags) {
+            Ok(sent) => buffer.consume(sent),
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(io::Error::from(error).into()),
+        }
+        // The ring waits for room.
+        self.send(buffer, deadline).await
+    }
+
+    /// Sends two buffers in one gathered write where the kernel takes it; otherwise as [`Self::send`].
+    pub async fn send_two(
+        &mut self,
+        mut first: Buffer,
+        mut second: Buffer,
+        deadline: &Deadline,
+    ) -> Result<(Buffer, Buffer), NetError> {
+        if second.len() <= COPY_MAX && second.len() <= first.room() {
+            first.append().extend_from_slice(second.filled());
+            second.clear();
+        }
+        if first.is_empty() {
+            second = self.send(second, deadline).await?;
+            first.clear();
+            return Ok((first, second));
+        }
+        self.begin()?;
+        while !first.is_empty() && !second.is_empty() {
+            let mut gather = self.spare.take().unwrap_or_default();
+            gather.load(first, second);
+            let mut half = self.socket.write_half();
+            let (result, Lent(mut gather)) = until(half.writev(Lent(gather)), deadline).await?;
+            (first, second) = gather.unload();
+            self.spare = Some(gather);
+            let sent = progress(result)?;
+            deadline.progressed();
+            let of_first = sent.min(first.len());
+            first.consume(of_first);
+            second.consume(sent - of_first);
+        }
+        self.in_flight = false;
+        let first = self.send(first, deadline).await?;
+        let second = self.send(second, deadline).await?;
+        Ok((first, second))
+    }
+
+    /// Shuts down the sending direction (FIN after what was sent).
+    pub fn finish(&mut self) {
+        // A peer that is gone already needs no FIN.
+        let _ = SockRef::from(&self.socket).shutdown(std::net::Shutdown::Write);
+    }
+
+    /// Makes the close of this connection a reset (`SO_LINGER` 0), so that a cut response cannot look whole.
+    pub fn reset_on_close(&mut self) {
+        // Fails only on a descriptor that is no socket.
+        let _ = SockRef::from(&self.socket).set_linger(Some(std::time::Duration::ZERO));
+    }
+
+    fn begin(&mut self) -> Result<(), NetError> {
+        if self.in_flight {
+            return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
+        }
+        self.in_flight = true;
+        Ok(())
+    }
+}
+
+/// Bytes of progress: an interrupted call is none, a write of nothing is a broken connection.
+fn progress(result: io::Result<usize>) -> Result<usize, NetError> {
+    match result {
+        Ok(0) => Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+        Ok(sent) => Ok(sent),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+        Err(error) => Err(error.into()),
+    }
+}
