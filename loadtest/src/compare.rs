@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::args::{Args, Url};
 use crate::chart;
 use crate::configuration::Place;
+use crate::crosscheck;
 use crate::gateway;
 use crate::load::Errors;
 use crate::machine::Machine;
@@ -39,6 +40,8 @@ pub(crate) struct Setting {
     /// None: the scenario's own.
     pub(crate) window: Option<Duration>,
     pub(crate) connections: Option<usize>,
+    /// Of open loops; none: a part of what nginx can answer.
+    pub(crate) rate: Option<u64>,
     pub(crate) spins: bool,
     pub(crate) counts_syscalls: bool,
     pub(crate) command: String,
@@ -79,6 +82,13 @@ pub(crate) fn run(mut args: Args) -> Result<()> {
     Ok(())
 }
 
+/// Other load generators beside ours, on the targets of a scenario.
+pub(crate) fn crosscheck(mut args: Args) -> Result<()> {
+    let scenario = SCENARIOS.first().context("no scenarios")?;
+    let setting = Setting::new(&mut args, &[scenario])?;
+    crosscheck::run(&setting, scenario)
+}
+
 /// The scenarios of a list of names; without one, all.
 fn chosen(names: Option<&str>) -> Result<Vec<&'static Scenario>> {
     let Some(names) = names else { return Ok(SCENARIOS.iter().collect()) };
@@ -104,6 +114,7 @@ impl Setting {
             None => None,
         };
         let connections = args.optional_number("connections")?;
+        let rate = args.optional_number("rate")?;
         let (spins, counts_syscalls) = (!args.switch("sleep"), !args.switch("no-strace"));
         let url = args.optional_url()?;
         let pid = args.optional_number("pid")?;
@@ -126,6 +137,7 @@ impl Setting {
             warm_up,
             window,
             connections,
+            rate,
             spins,
             counts_syscalls: counts_syscalls && syscalls::can_count(),
             command: format!("cargo run --release -p ringway-loadtest -- {}", typed().join(" ")),

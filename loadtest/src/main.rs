@@ -10,12 +10,14 @@ mod chart;
 mod clock;
 mod compare;
 mod configuration;
+mod crosscheck;
 mod epoll;
 mod gateway;
 mod idle;
 mod load;
 mod machine;
 mod message;
+mod open;
 mod origin;
 mod process;
 mod relay;
@@ -31,7 +33,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use args::Args;
+use args::{Args, Url};
 
 const HELP: &str = include_str!("help.txt");
 
@@ -61,13 +63,16 @@ fn run() -> Result<()> {
     process::raise_descriptor_limit()?;
     match verb.as_str() {
         "compare" => compare::run(args),
+        "crosscheck" => compare::crosscheck(args),
         "chart" => chart_verb(&args),
         "load" => load_verb(&mut args),
         "idle" => idle_verb(&mut args),
         "origin" => origin_verb(&mut args),
         "relay" => relay_verb(&mut args),
         other => {
-            bail!("unknown verb `{other}`, known: compare, chart, load, idle, origin, relay (see --help)")
+            bail!(
+                "unknown verb `{other}`, known: compare, crosscheck, chart, load, idle, origin, relay (see --help)"
+            )
         }
     }
 }
@@ -80,6 +85,9 @@ fn chart_verb(args: &Args) -> Result<()> {
 
 fn load_verb(args: &mut Args) -> Result<()> {
     let url = args.url()?;
+    if let Some(rate) = args.optional_number("rate")? {
+        return open_loop(args, &url, rate);
+    }
     let plan = load::Plan {
         connections: args.number("connections", 64)?,
         posts: 0,
@@ -109,6 +117,23 @@ fn load_verb(args: &mut Args) -> Result<()> {
         println!("{:.2} us of CPU per request; busy {busy:.0} %, waited {waited:.0} %", cpu * 1e6);
     }
     ensure!(errors == 0, "some requests failed: these numbers do not count");
+    Ok(())
+}
+
+fn open_loop(args: &mut Args, url: &Url, rate: u64) -> Result<()> {
+    let plan = open::Plan {
+        connections: args.number("connections", 64)?,
+        pace: open::Pace::Rate(rate),
+        length: args.optional_number("length")?,
+        warm_up: args.seconds("warm-up", 2.0)?,
+        window: args.seconds("seconds", 10.0)?,
+    };
+    let pid = args.optional_number("pid")?;
+    args.finish()?;
+    let family = pid.map(process::Family::of).transpose()?;
+    let outcome = open::run(url, &plan, None, family.as_ref())?;
+    print!("{outcome}");
+    ensure!(outcome.errors.total() == 0, "some requests failed: these numbers do not count");
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use crate::bench::{self, Bench, Outcome, Timing};
 use crate::beside;
 use crate::compare::Setting;
 use crate::idle;
+use crate::open;
 use crate::origin::{self, Origin, Terms};
 use crate::process::Family;
 use crate::report::{Column, Report, Row};
@@ -36,6 +37,7 @@ pub(crate) fn run(setting: &Setting, scenario: &Scenario) -> Result<Option<Repor
     }
     match scenario.shape {
         Shape::Closed | Shape::Reconnecting => closed(setting, scenario, &subjects),
+        Shape::Open(percent) => open::rounds(setting, scenario, &subjects, percent),
         Shape::Idle => idle(setting, scenario, &subjects),
     }
     .map(Some)

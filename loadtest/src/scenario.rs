@@ -36,6 +36,8 @@ pub(crate) enum Shape {
     Reconnecting,
     /// Each connection makes one request and stays.
     Idle,
+    /// Requests are sent at a constant rate: so many percent of what nginx can answer.
+    Open(u32),
 }
 
 /// What the cost is per.
@@ -90,6 +92,14 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "keepalive-500B-c256",
         about: "GET, 500 B answers, 256 keep-alive connections in a closed loop",
         connections: 256,
+        ..KEEPALIVE
+    },
+    Scenario {
+        name: "open-40pct",
+        about: "GET, 500 B answers, at a constant rate",
+        shape: Shape::Open(40),
+        window_seconds: 3.0,
+        saturates: false,
         ..KEEPALIVE
     },
     Scenario {
@@ -192,10 +202,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "reload-each-second",
-        about: "GET, 500 B answers, 64 keep-alive connections in a closed loop: with a configuration that stays, and \
-                with one that is changed and loaded again each second",
-        window_seconds: 3.0,
-        subjects: &[RINGWAY, RINGWAY.with(Variant::Reloaded), NGINX],
+        about: "GET, 500 B answers, at a constant rate: with a configuration that stays, and with one that is changed \
+                and loaded again each second",
+        shape: Shape::Open(40),
+        window_seconds: 4.0,
+        saturates: false,
+        subjects: &[RINGWAY, RINGWAY.with(Variant::Reloaded), NGINX, DIRECT],
         ..KEEPALIVE
     },
 ];
