@@ -94,8 +94,8 @@ pub(crate) fn run(
         "{}, {rate} requests/s ({reason}) over {} connections. Times count from the moment at which a request was due \
          (coordinated omission is accounted for); added: over direct, in the same round. CPU time (user and system) of \
          all the target's processes; one worker on a CPU of its own; load and origin on another, in one thread that \
-         never sleeps: how late it was with requests for which a connection was free is shown, and how many had to wait \
-         for one. Medians of {} interleaved rounds of {:?} after {:?} of warm-up, least and greatest in brackets.",
+         never sleeps: how late it was with requests for which a connection was free is shown, and how many had to \
+         wait for one. Medians of {} interleaved rounds of {:?} after {:?} of warm-up, least and greatest in brackets.",
         scenario.about, plan.connections, setting.pairs, plan.window, plan.warm_up
     );
     Ok(Report {
