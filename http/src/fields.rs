@@ -30,7 +30,7 @@ impl FieldName {
     }
 
     fn name(&self) -> Name<'_> {
-        Name { text: self.text.as_bytes(), known: self.known }
+        Name { text: self.text.as_bytes(), known: self.known, prefix: None }
     }
 }
 
@@ -39,12 +39,14 @@ impl FieldName {
 struct Name<'a> {
     text: &'a [u8],
     known: Option<Known>,
+    /// The name with its separator, where that is at hand.
+    prefix: Option<&'static str>,
 }
 
 impl<'a> Name<'a> {
     /// Any text. What is not a token names no field.
     fn of(text: &'a str) -> Self {
-        Self { text: text.as_bytes(), known: Known::from_name(text) }
+        Self { text: text.as_bytes(), known: Known::from_name(text), prefix: None }
     }
 
     fn checked(text: &'a str) -> Result<Self, InvalidField> {
@@ -55,7 +57,7 @@ impl<'a> Name<'a> {
 
 impl From<Known> for Name<'static> {
     fn from(known: Known) -> Self {
-        Self { text: known.name().as_bytes(), known: Some(known) }
+        Self { text: known.name().as_bytes(), known: Some(known), prefix: Some(known.prefix()) }
     }
 }
 
@@ -179,6 +181,9 @@ impl Fields {
 
     /// Appends the lines of a block, all ending in CRLF, that was tokenised: its names are tokens, and its values are
     /// trimmed and valid. The block is copied once; only a line that is spaced in another way is written anew.
+    ///
+    /// Errs when a line does not end in CRLF, or when the lines do not fill the block: what is there then is not the
+    /// block.
     pub(crate) fn push_block<'a>(
         &mut self,
         block: &[u8],
@@ -198,12 +203,15 @@ impl Fields {
                 self.push_line(base + start, base + name_end, base + value_end, known)?;
                 start = value_end + LINE_END.len();
             } else {
-                self.append(Name { text: name.as_bytes(), known }, value)?;
+                self.append(Name { text: name.as_bytes(), known, prefix: None }, value)?;
                 let end = memchr::memchr(b'\n', tail).ok_or(InvalidField)?;
+                if !tail.get(..=end).is_some_and(|line| line.ends_with(LINE_END)) {
+                    return Err(InvalidField);
+                }
                 start = name_end + end + 1;
             }
         }
-        Ok(())
+        if start == block.len() { Ok(()) } else { Err(InvalidField) }
     }
 
     fn push_checked(&mut self, name: Name<'_>, value: &[u8]) -> Result<(), InvalidField> {
@@ -244,8 +252,12 @@ impl Fields {
         let value_end = name_end + SEPARATOR.len() + value.len();
         offset(value_end + LINE_END.len())?;
         self.bytes.reserve(value_end + LINE_END.len() - start);
-        self.bytes.extend_from_slice(name.text);
-        self.bytes.extend_from_slice(SEPARATOR);
+        if let Some(prefix) = name.prefix {
+            self.bytes.extend_from_slice(prefix.as_bytes());
+        } else {
+            self.bytes.extend_from_slice(name.text);
+            self.bytes.extend_from_slice(SEPARATOR);
+        }
         self.bytes.extend_from_slice(value);
         self.bytes.extend_from_slice(LINE_END);
         self.push_line(start, name_end, value_end, name.known)

@@ -14,6 +14,13 @@ macro_rules! known {
             /// All of them, in the order of their numbers.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
+            /// The name with the colon and the space that stand before a value.
+            pub(crate) const fn prefix(self) -> &'static str {
+                match self {
+                    $(Self::$variant => concat!($name, ": "),)*
+                }
+            }
+
             /// The name in its customary spelling.
             pub const fn name(self) -> &'static str {
                 match self {

@@ -48,7 +48,8 @@ pub fn split_authority(authority: &str, host: &mut String) -> Result<Option<u16>
         address.parse::<Ipv6Addr>().map_err(|_| InvalidAuthority)?;
         (authority.get(..address.len() + 2).ok_or(InvalidAuthority)?, rest)
     } else {
-        let (name, rest) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
+        let colon = authority.bytes().position(|byte| byte == b':').unwrap_or(authority.len());
+        let (name, rest) = authority.split_at_checked(colon).ok_or(InvalidAuthority)?;
         let name = name.strip_suffix('.').unwrap_or(name);
         check_name(name.as_bytes())?;
         (name, rest)
@@ -91,16 +92,22 @@ pub(crate) enum Target<'a> {
     Asterisk,
 }
 
-/// Takes a target apart by the form that its method allows (RFC 9112, 3.2).
-pub(crate) fn parse(method: Method, target: &[u8]) -> Result<Target<'_>, HeadError> {
+/// A target as text, if no byte of it is out of place in every form.
+pub(crate) fn text(target: &[u8]) -> Result<&str, HeadError> {
+    let visible = target.iter().fold(true, |visible, byte| visible & byte.is_ascii_graphic());
+    let fragments = target.iter().fold(0, |found, byte| found | u8::from(*byte == b'#'));
     // RFC 9112, 3.2: whatever is not visible ASCII can only be an attempt to be read in two ways.
-    if !target.iter().fold(true, |visible, byte| visible & byte.is_ascii_graphic()) {
+    if !visible {
         return Err(HeadError::Target);
     }
-    if memchr::memchr(b'#', target).is_some() {
+    if fragments > 0 {
         return Err(HeadError::TargetFragment);
     }
-    let target = std::str::from_utf8(target).map_err(|_| HeadError::Target)?;
+    std::str::from_utf8(target).map_err(|_| HeadError::Target)
+}
+
+/// Takes a target apart by the form that its method allows (RFC 9112, 3.2).
+pub(crate) fn parse(method: Method, target: &str) -> Result<Target<'_>, HeadError> {
     if method == Method::Connect {
         return Ok(Target::Authority(target));
     }
@@ -121,23 +128,24 @@ pub(crate) fn parse(method: Method, target: &[u8]) -> Result<Target<'_>, HeadErr
 }
 
 fn split_query(target: &str) -> (&str, Option<&str>) {
-    match target.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
+    // Not `split_once`, whose search costs more than most targets are long.
+    let mark = memchr::memchr(b'?', target.as_bytes());
+    match mark.and_then(|mark| target.split_at_checked(mark)) {
+        Some((path, query)) => (path, query.get(1..)),
         None => (target, None),
     }
 }
 
 /// A registered name or an IPv4 address: labels of letters, digits, `-`, `_` and `~`, none of them empty.
 fn check_name(name: &[u8]) -> Result<(), InvalidAuthority> {
-    let mut previous = b'.';
+    let (mut valid, mut after_dot) = (true, true);
     for byte in name {
-        let allowed = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~');
-        if !allowed && (*byte != b'.' || previous == b'.') {
-            return Err(InvalidAuthority);
-        }
-        previous = *byte;
+        let is_dot = *byte == b'.';
+        // A dot is unreserved too.
+        valid &= class(*byte) == Class::Unreserved && !(is_dot && after_dot);
+        after_dot = is_dot;
     }
-    if previous == b'.' || name.len() > HOST_BYTES_MAX { Err(InvalidAuthority) } else { Ok(()) }
+    if valid && !after_dot && name.len() <= HOST_BYTES_MAX { Ok(()) } else { Err(InvalidAuthority) }
 }
 
 fn parse_port(digits: &str) -> Result<u16, InvalidAuthority> {
@@ -152,10 +160,10 @@ fn is_normal(path: &[u8]) -> bool {
     let mut after_slash = false;
     let mut valid = path.first() == Some(&b'/');
     for byte in path {
-        let class = class(*byte);
-        valid &= class != Class::Escape && class != Class::Other;
-        valid &= !(after_slash && matches!(byte, b'/' | b'.'));
-        after_slash = *byte == b'/';
+        let is_slash = *byte == b'/';
+        valid &= class(*byte) <= Class::Reserved;
+        valid &= !(after_slash && (is_slash || *byte == b'.'));
+        after_slash = is_slash;
     }
     valid
 }
@@ -231,7 +239,7 @@ fn hex(digit: u8) -> Result<u8, InvalidPath> {
 }
 
 /// What a byte is in a path (RFC 3986, 2 and 3.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
     /// A letter, a digit, `-`, `.`, `_`, `~`: escaping it changes nothing.
     Unreserved,

@@ -292,7 +292,7 @@ impl<'a> Search<'a> {
             self.bucket(value.exact);
             return;
         };
-        let (left, label) = text.rsplit_once('.').map_or((None, text), |(left, label)| (Some(left), label));
+        let (left, label) = split_label(text);
         if let Some(child) = self.index.hosts.child(node, label) {
             self.hosts(child, left);
         }
@@ -376,6 +376,15 @@ impl<'a> Search<'a> {
             }
         }
         false
+    }
+}
+
+/// What stands before the last label, if anything does, and that label.
+fn split_label(text: &str) -> (Option<&str>, &str) {
+    let dot = text.bytes().rposition(|byte| byte == b'.');
+    match dot.and_then(|dot| text.split_at_checked(dot)) {
+        Some((left, label)) => (Some(left), label.get(1..).unwrap_or_default()),
+        None => (None, text),
     }
 }
 

@@ -147,7 +147,15 @@ impl Hasher for Mixed {
         for word in words {
             self.add(u64::from_le_bytes(*word));
         }
-        self.add(tail.iter().fold(bytes.len() as u64, |last, &byte| (last << 8) | u64::from(byte)));
+        // Some bytes of the tail may be seen twice, and all of them are seen.
+        let tail = match (bytes.last_chunk::<8>(), tail.first_chunk::<4>(), tail.last_chunk::<4>()) {
+            (Some(last), _, _) => u64::from_le_bytes(*last),
+            (None, Some(first), Some(last)) => {
+                u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last))
+            }
+            _ => tail.iter().fold(0, |all, &byte| (all << 8) | u64::from(byte)),
+        };
+        self.add(tail ^ (bytes.len() as u64).rotate_right(8));
     }
 
     fn write_u8(&mut self, byte: u8) {

@@ -61,6 +61,11 @@ impl HeadReader {
         limits: &Limits,
         head: &mut RequestHead,
     ) -> Result<Option<usize>, HeadError> {
+        if self.is_at_start()
+            && let Some(end) = whole_request(input, limits, head)
+        {
+            return Ok(Some(end));
+        }
         let mut has_line = false;
         let found = self.scan(input, limits, Kind::Request, |start_line| {
             has_line = true;
@@ -87,6 +92,11 @@ impl HeadReader {
         request_method: Method,
         head: &mut ResponseHead,
     ) -> Result<Option<usize>, HeadError> {
+        if self.is_at_start()
+            && let Some(end) = whole_response(input, limits, request_method, head)
+        {
+            return Ok(Some(end));
+        }
         let mut has_line = false;
         let found = self.scan(input, limits, Kind::Response, |start_line| {
             has_line = true;
@@ -100,6 +110,11 @@ impl HeadReader {
         parse::fields(block.field_lines(input), block.fields, &mut head.fields)?;
         framing::response(head, request_method)?;
         Ok(Some(block.end))
+    }
+
+    /// Whether nothing of this head has been looked at.
+    fn is_at_start(&self) -> bool {
+        self.scanned == 0
     }
 
     /// Takes every complete line of what is new in the input; the head if its final empty line was among
@@ -187,6 +202,49 @@ impl HeadReader {
             Kind::Response => line::check_response_prefix(line),
         }
     }
+}
+
+/// The short way for most heads: they arrive whole, begin with their start line, and are right. `None` says nothing
+/// about the head; the reader then goes through it line by line, and finds what is wrong or missing.
+fn whole_request(input: &[u8], limits: &Limits, head: &mut RequestHead) -> Option<usize> {
+    let (start_line, rest) = first_line(input, limits)?;
+    line::check_request_prefix(start_line, limits).ok()?;
+    line::request(start_line, head).ok()?;
+    let end =
+        input.len() - rest.len() + parse::whole(within(rest, input, limits)?, limits, &mut head.fields)?;
+    framing::request(head).ok()?;
+    head.wire_bytes = end;
+    Some(end)
+}
+
+/// The same for a response.
+fn whole_response(
+    input: &[u8],
+    limits: &Limits,
+    request_method: Method,
+    head: &mut ResponseHead,
+) -> Option<usize> {
+    let (start_line, rest) = first_line(input, limits)?;
+    line::response(start_line, head).ok()?;
+    let end =
+        input.len() - rest.len() + parse::whole(within(rest, input, limits)?, limits, &mut head.fields)?;
+    framing::response(head, request_method).ok()?;
+    Some(end)
+}
+
+/// The first line without its end, unless it is empty, and what follows it.
+fn first_line<'a>(input: &'a [u8], limits: &Limits) -> Option<(&'a [u8], &'a [u8])> {
+    let end = memchr::memchr(b'\n', within(input, input, limits)?)?;
+    let (line, rest) = (input.get(..end)?, input.get(end + 1..)?);
+    let line = line.strip_suffix(b"\r")?;
+    if line.is_empty() { None } else { Some((line, rest)) }
+}
+
+/// What of the end of the input may belong to the head by its length.
+fn within<'a>(rest: &'a [u8], input: &[u8], limits: &Limits) -> Option<&'a [u8]> {
+    let before = input.len() - rest.len();
+    let left = limits.head_bytes_max.checked_sub(before)?;
+    rest.get(..left.min(rest.len()))
 }
 
 impl Block {

@@ -71,8 +71,9 @@ fn parse_request(line: &[u8], head: &mut RequestHead) -> Result<(), HeadError> {
 }
 
 fn take_target(bytes: &[u8], head: &mut RequestHead) -> Result<(), HeadError> {
-    let parsed = target::parse(head.method, bytes)?;
-    head.target.push_str(std::str::from_utf8(bytes).map_err(|_| HeadError::Target)?);
+    let text = target::text(bytes)?;
+    let parsed = target::parse(head.method, text)?;
+    head.target.push_str(text);
     let (path, query) = match parsed {
         Target::Origin { path, query } => (path, query),
         Target::Absolute { authority, path, query } => {

@@ -6,6 +6,7 @@ use httparse::{EMPTY_HEADER, Header, Status};
 
 use crate::error::HeadError;
 use crate::fields::{Fields, is_token, is_value};
+use crate::head::Limits;
 
 /// Fields that most heads stay under.
 const FEW: usize = 24;
@@ -22,6 +23,23 @@ pub(super) fn fields(block: &[u8], count: usize, fields: &mut Fields) -> Result<
         // Only where the limit was raised above its default, and then only for a head that makes use of it.
         tokenise(block, &mut vec![EMPTY_HEADER; count], fields)
     }
+}
+
+/// Appends the fields of a head whose field lines begin here: how many bytes they take with the final empty line.
+/// `None`: they are not all here, or too many, or one of them is wrong.
+pub(super) fn whole(input: &[u8], limits: &Limits, fields: &mut Fields) -> Option<usize> {
+    let mut space = [EMPTY_HEADER; FEW];
+    let Ok(Status::Complete((consumed, headers))) = httparse::parse_headers(input, &mut space) else {
+        return None;
+    };
+    // Bare LFs pass httparse, and are found here: each line, and the empty one, must end in CRLF.
+    let block = input.get(..consumed)?.strip_suffix(b"\r\n")?;
+    if headers.len() > limits.fields_max {
+        return None;
+    }
+    let headers = headers.iter().map(|header| (header.name, header.value));
+    fields.push_block(block, headers).ok()?;
+    Some(consumed)
 }
 
 fn tokenise<'a>(block: &'a [u8], space: &mut [Header<'a>], fields: &mut Fields) -> Result<(), HeadError> {
