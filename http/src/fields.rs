@@ -200,7 +200,7 @@ impl Fields {
             let tail = block.get(name_end..).unwrap_or_default();
             let ends = block.get(value_end..).is_some_and(|rest| rest.starts_with(LINE_END));
             if ends && tail.starts_with(SEPARATOR) {
-                self.push_line(base + start, base + name_end, base + value_end, known)?;
+                self.push_line(Line::new(base + start, base + name_end, base + value_end, known)?);
                 start = value_end + LINE_END.len();
             } else {
                 self.append(Name { text: name.as_bytes(), known, prefix: None }, value)?;
@@ -250,8 +250,7 @@ impl Fields {
         let start = self.bytes.len();
         let name_end = start + name.text.len();
         let value_end = name_end + SEPARATOR.len() + value.len();
-        offset(value_end + LINE_END.len())?;
-        self.bytes.reserve(value_end + LINE_END.len() - start);
+        let line = Line::new(start, name_end, value_end, name.known)?;
         if let Some(prefix) = name.prefix {
             self.bytes.extend_from_slice(prefix.as_bytes());
         } else {
@@ -260,20 +259,13 @@ impl Fields {
         }
         self.bytes.extend_from_slice(value);
         self.bytes.extend_from_slice(LINE_END);
-        self.push_line(start, name_end, value_end, name.known)
+        self.push_line(line);
+        Ok(())
     }
 
-    fn push_line(
-        &mut self,
-        start: usize,
-        name_end: usize,
-        value_end: usize,
-        known: Option<Known>,
-    ) -> Result<(), InvalidField> {
-        let (start, name_end, value_end) = (offset(start)?, offset(name_end)?, offset(value_end)?);
-        self.present |= known.map_or(0, Known::bit);
-        self.lines.push(Line { start, name_end, value_end, known, doomed: false });
-        Ok(())
+    fn push_line(&mut self, line: Line) {
+        self.present |= line.known.map_or(0, Known::bit);
+        self.lines.push(line);
     }
 
     /// Leaves only what may stand in trailers: nothing that frames, routes, authenticates or controls (RFC
@@ -398,6 +390,20 @@ impl Fields {
 }
 
 impl Line {
+    fn new(
+        start: usize,
+        name_end: usize,
+        value_end: usize,
+        known: Option<Known>,
+    ) -> Result<Self, InvalidField> {
+        let (Ok(start), Ok(name_end), Ok(value_end)) =
+            (u32::try_from(start), u32::try_from(name_end), u32::try_from(value_end))
+        else {
+            return Err(InvalidField);
+        };
+        Ok(Self { start, name_end, value_end, known, doomed: false })
+    }
+
     fn name<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         bytes.get(self.start as usize..self.name_end as usize).unwrap_or_default()
     }

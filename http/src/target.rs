@@ -43,15 +43,19 @@ pub fn normalise(path: &str, out: &mut String) -> Result<(), InvalidPath> {
 /// Checks an authority (`host` or `host:port`, without user information) and appends its host in lower case,
 /// without a final dot, to `host`. An IPv6 address keeps its brackets. On an error `host` is unchanged.
 pub fn split_authority(authority: &str, host: &mut String) -> Result<Option<u16>, InvalidAuthority> {
+    let mut has_upper = true;
     let (name, rest) = if let Some(bracketed) = authority.strip_prefix('[') {
         let (address, rest) = bracketed.split_once(']').ok_or(InvalidAuthority)?;
         address.parse::<Ipv6Addr>().map_err(|_| InvalidAuthority)?;
         (authority.get(..address.len() + 2).ok_or(InvalidAuthority)?, rest)
     } else {
-        let colon = authority.bytes().position(|byte| byte == b':').unwrap_or(authority.len());
-        let (name, rest) = authority.split_at_checked(colon).ok_or(InvalidAuthority)?;
+        let end = name_end(authority.as_bytes())?;
+        let (name, rest) = authority.split_at_checked(end.at).ok_or(InvalidAuthority)?;
         let name = name.strip_suffix('.').unwrap_or(name);
-        check_name(name.as_bytes())?;
+        if name.is_empty() || name.len() > HOST_BYTES_MAX {
+            return Err(InvalidAuthority);
+        }
+        has_upper = end.has_upper;
         (name, rest)
     };
     let port = match rest.strip_prefix(':') {
@@ -61,7 +65,7 @@ pub fn split_authority(authority: &str, host: &mut String) -> Result<Option<u16>
     };
     let start = host.len();
     host.push_str(name);
-    if let Some(host) = host.get_mut(start..) {
+    if has_upper && let Some(host) = host.get_mut(start..) {
         host.make_ascii_lowercase();
     }
     Ok(port)
@@ -136,16 +140,29 @@ fn split_query(target: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// A registered name or an IPv4 address: labels of letters, digits, `-`, `_` and `~`, none of them empty.
-fn check_name(name: &[u8]) -> Result<(), InvalidAuthority> {
-    let (mut valid, mut after_dot) = (true, true);
-    for byte in name {
-        let is_dot = *byte == b'.';
-        // A dot is unreserved too.
-        valid &= class(*byte) == Class::Unreserved && !(is_dot && after_dot);
-        after_dot = is_dot;
+/// Where a name ends, and whether it has upper-case letters.
+struct NameEnd {
+    at: usize,
+    has_upper: bool,
+}
+
+/// A registered name or an IPv4 address: labels of letters, digits, `-`, `_` and `~`, none of them empty, apart from
+/// one after a final dot.
+fn name_end(name: &[u8]) -> Result<NameEnd, InvalidAuthority> {
+    let mut end = NameEnd { at: name.len(), has_upper: false };
+    let mut before = b'.';
+    let mut empty = false;
+    for (at, byte) in name.iter().enumerate() {
+        let lower = HOST.get(usize::from(*byte)).copied().unwrap_or_default();
+        if lower == 0 {
+            end.at = at;
+            break;
+        }
+        end.has_upper |= lower != *byte;
+        empty |= lower == b'.' && before == b'.';
+        before = lower;
     }
-    if valid && !after_dot && name.len() <= HOST_BYTES_MAX { Ok(()) } else { Err(InvalidAuthority) }
+    if empty { Err(InvalidAuthority) } else { Ok(end) }
 }
 
 fn parse_port(digits: &str) -> Result<u16, InvalidAuthority> {
@@ -254,6 +271,22 @@ enum Class {
 fn class(byte: u8) -> Class {
     CLASSES.get(usize::from(byte)).copied().unwrap_or(Class::Other)
 }
+
+/// The bytes of a host's name, its letters in lower case; zero for all others.
+static HOST: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0u8;
+    while byte < 0x80 {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~' | b'.') {
+            #[expect(clippy::indexing_slicing, reason = "a byte is below 256, and this runs in the compiler")]
+            {
+                table[byte as usize] = byte.to_ascii_lowercase();
+            }
+        }
+        byte += 1;
+    }
+    table
+};
 
 static CLASSES: [Class; 256] = {
     let mut table = [Class::Other; 256];
