@@ -89,8 +89,7 @@ impl Exchange<'_> {
             NetError::TimedOut => Fault::UpstreamTimeout,
             NetError::Io(_) => Fault::ResetBeforeHead,
         })?;
-        let now = self.local.now();
-        self.record.stages.sent_us = Some(self.record.micros(now));
+        self.record.stages.sent_us = Some(self.record.stage(self.local));
         let streams = attempt.ready.is_none();
         if streams {
             self.body = RequestBody::Begun;

@@ -128,7 +128,7 @@ impl<'a> Exchange<'a> {
     ) -> Self {
         let mut record = Record::new(local, opening.began);
         record.bytes_in = scratch.request.wire_bytes as u64;
-        record.stages.head_us = record.micros(local.now());
+        record.stages.head_us = record.stage(local);
         let body = RequestBody::new(scratch.request.framing);
         scratch.chain.clear();
         let Opening { plan, listener, limits, .. } = opening;
@@ -159,7 +159,7 @@ impl<'a> Exchange<'a> {
         if let Some(fault) = over_limit {
             return self.fail(fault).await.into();
         }
-        self.record.stages.filters_us = self.record.micros(self.local.now());
+        self.record.stages.filters_us = self.record.stage(self.local);
         match &route.terminal {
             Terminal::Proxy(upstream) => self.proxy(route, *upstream).await,
             Terminal::Static(files) => self.serve_file(files).await.into(),

@@ -45,7 +45,7 @@ impl Exchange<'_> {
         self.record.upstream = Some(id);
         let plan = Rc::clone(&self.plan);
         let Some(upstream) = plan.upstream(id) else { return self.fail(Fault::NoEndpoint).await.into() };
-        let until = self.local.now().after(route.timeout);
+        let until = self.record.now(self.local).after(route.timeout);
         let mut attempts = Attempts {
             route,
             until,
@@ -95,14 +95,14 @@ impl Exchange<'_> {
     ) -> (Result<Outcome, Fault>, Origin, Option<Checkout>) {
         // After a pooled connection has died, only a new one can be trusted not to be dying too.
         let pooled = if attempts.replayed { None } else { Checkout::pooled(&seat.pool) };
-        let mut checkout = match pooled {
-            Some(checkout) => checkout,
+        let (mut checkout, connect_us) = match pooled {
+            Some(checkout) => (checkout, self.record.stage_at_once()),
             None => match self.connect(upstream, seat, attempts.until).await {
-                Ok(checkout) => checkout,
+                Ok(checkout) => (checkout, self.record.stage(self.local)),
                 Err(fault) => return (Err(fault), Origin::Fresh, None),
             },
         };
-        self.record.stages.connect_us = Some(self.record.micros(self.local.now()));
+        self.record.stages.connect_us = Some(connect_us);
         let attempt = Attempt {
             route: attempts.route,
             seat,
@@ -137,7 +137,7 @@ impl Exchange<'_> {
             }
             Outcome::Done { persistence, boundary } => {
                 if let (Some(proof), Some(checkout)) = (boundary, checkout) {
-                    checkout.release(proof, self.local.now());
+                    checkout.release(proof, self.record.end(self.local));
                 }
                 self.use_ready_body();
                 Some(End::After(match (persistence, self.body) {

@@ -19,6 +19,12 @@ pub(crate) struct Record {
     /// It is in progress.
     _active: Held,
     began: Moment,
+    /// The moment that was read last.
+    latest: Moment,
+    /// Whether stages are timed, which only the access log shows. Otherwise no clock is read for them.
+    timed: bool,
+    /// The end, if it was read already.
+    ended: Option<Moment>,
     pub(super) route: Option<RouteId>,
     pub(super) upstream: Option<UpstreamId>,
     /// The member of the last attempt.
@@ -82,6 +88,9 @@ impl Record {
         Self {
             _active: local.counts.hold(Count::ExchangesActive),
             began,
+            latest: began,
+            timed: local.access.borrow().is_on(),
+            ended: None,
             route: None,
             upstream: None,
             seat: None,
@@ -94,8 +103,33 @@ impl Record {
         }
     }
 
-    /// Microseconds since the first byte.
-    pub(super) fn micros(&self, now: Moment) -> u32 {
+    /// Reads the clock.
+    pub(super) fn now(&mut self, local: &Local) -> Moment {
+        self.latest = local.now();
+        self.latest
+    }
+
+    /// Reads the clock, knowing that the exchange ends with what is done now.
+    pub(super) fn end(&mut self, local: &Local) -> Moment {
+        let now = self.now(local);
+        self.ended = Some(now);
+        now
+    }
+
+    /// When a stage ends: microseconds since the first byte.
+    pub(super) fn stage(&mut self, local: &Local) -> u32 {
+        if self.timed {
+            self.latest = local.now();
+        }
+        self.micros(self.latest)
+    }
+
+    /// The same for a stage that waited for nothing: the end of the one before.
+    pub(super) fn stage_at_once(&self) -> u32 {
+        self.micros(self.latest)
+    }
+
+    fn micros(&self, now: Moment) -> u32 {
         u32::try_from(now.since(self.began).as_micros()).unwrap_or(u32::MAX)
     }
 
@@ -130,7 +164,7 @@ impl Record {
         scratch: &Scratch,
         names: &Names<'_>,
     ) {
-        let now = local.now();
+        let now = self.ended.unwrap_or_else(|| local.now());
         self.stages.total_us = self.micros(now);
         local.counts.exchange(&ExchangeCount {
             route: names.route_metric,

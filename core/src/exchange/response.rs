@@ -64,7 +64,7 @@ impl Response<'_> {
     /// Receives and relays.
     pub(super) async fn run(&mut self) -> Result<Outcome, Fault> {
         self.receive_head().await?;
-        self.record.stages.first_byte_us = Some(self.record.micros(self.local.now()));
+        self.record.stages.first_byte_us = Some(self.record.stage(self.local));
         if self.may_try_again && self.route.retry.on.binary_search(&self.head.status).is_ok() {
             return Ok(Outcome::TryAgain);
         }

@@ -189,9 +189,14 @@ impl AccessWriter {
 }
 
 impl AccessLog {
+    /// Whether lines are written at all.
+    pub fn is_on(&self) -> bool {
+        self.shared.on.load(Ordering::Relaxed)
+    }
+
     /// Adds a line to the batch; hands the batch over when it is full. Says how many lines were dropped.
     pub fn write(&mut self, record: &AccessRecord<'_>) -> u32 {
-        if !self.shared.on.load(Ordering::Relaxed) {
+        if !self.is_on() {
             return 0;
         }
         let stamp = self.stamp.text(clock::wall());
