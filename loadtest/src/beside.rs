@@ -22,12 +22,12 @@ pub(crate) struct Beside {
     thread: JoinHandle<Result<u64>>,
 }
 
-/// What a variant wants to be done; none: nothing.
-pub(crate) fn start(variant: Variant, started: &Started) -> Result<Option<Beside>> {
+/// What a variant wants to be done, for the first time after a while; none: nothing.
+pub(crate) fn start(variant: Variant, started: &Started, first: Duration) -> Result<Option<Beside>> {
     match variant {
         Variant::Scraped => {
             let metrics = started.place.metrics;
-            every_second(move |_| scrape(metrics)).map(Some)
+            every_second(first, move |_| scrape(metrics)).map(Some)
         }
         Variant::Reloaded => {
             let file = started.place.folder.join("configuration");
@@ -38,7 +38,7 @@ pub(crate) fn start(variant: Variant, started: &Started) -> Result<Option<Beside
                 fs::write(&file, configuration::changed(&text, turn))?;
                 Ok(rustix::process::kill_process(pid, Signal::HUP)?)
             };
-            every_second(reload).map(Some)
+            every_second(first, reload).map(Some)
         }
         Variant::Plain | Variant::Routes | Variant::AccessLog | Variant::TwoWorkers | Variant::Unbuffered => {
             Ok(None)
@@ -46,13 +46,12 @@ pub(crate) fn start(variant: Variant, started: &Started) -> Result<Option<Beside
     }
 }
 
-/// For the first time half a second from now.
-fn every_second(mut act: impl FnMut(u64) -> Result<()> + Send + 'static) -> Result<Beside> {
+fn every_second(first: Duration, mut act: impl FnMut(u64) -> Result<()> + Send + 'static) -> Result<Beside> {
     let stops = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stops);
     let work = move || -> Result<u64> {
         let mut turns = 0;
-        let mut pause = Duration::from_millis(500);
+        let mut pause = first;
         while !clock::until(pause, || stopped.load(Ordering::Relaxed)) {
             act(turns)?;
             turns += 1;
@@ -91,13 +90,15 @@ mod tests {
 
     use super::*;
 
+    const FIRST: Duration = Duration::from_millis(500);
+
     #[test]
     fn what_is_to_happen_each_second_happens_and_its_failure_shows() {
-        let beside = every_second(|_| Ok(())).unwrap();
+        let beside = every_second(FIRST, |_| Ok(())).unwrap();
         clock::wait(Duration::from_millis(1_700));
         assert_eq!(beside.stop().unwrap(), 2);
-        assert!(every_second(|_| Ok(())).unwrap().stop().is_err(), "it never happened");
-        let beside = every_second(|_| anyhow::bail!("no")).unwrap();
+        assert!(every_second(FIRST, |_| Ok(())).unwrap().stop().is_err(), "it never happened");
+        let beside = every_second(FIRST, |_| anyhow::bail!("no")).unwrap();
         clock::wait(Duration::from_millis(700));
         assert!(beside.stop().is_err());
     }

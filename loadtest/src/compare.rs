@@ -105,12 +105,12 @@ impl Setting {
         let only = args.text("only")?;
         let (ringway, pingora) = (args.text("ringway")?, args.text("pingora")?);
         let is_quick = args.switch("quick");
-        let (pairs, warm_up) = if is_quick { (3, 0.3) } else { (7, 1.0) };
+        let (pairs, warm_up) = if is_quick { (3, 0.3) } else { (10, 0.5) };
         let pairs = args.number("pairs", pairs)?;
         let warm_up = args.seconds("warm-up", warm_up)?;
         let window = match args.text("window")? {
             Some(text) => Some(Duration::try_from_secs_f64(text.parse().context("--window: not a number")?)?),
-            None if is_quick => Some(Duration::from_secs(1)),
+            None if is_quick => Some(Duration::from_millis(600)),
             None => None,
         };
         let connections = args.optional_number("connections")?;

@@ -12,6 +12,8 @@ pub(crate) struct Machine {
     pub(crate) processor: String,
     pub(crate) cpus: usize,
     pub(crate) kernel: String,
+    /// How the kernel's TCP paces what is sent, unless a program chooses: large bodies cost more or less with it.
+    pub(crate) congestion: String,
     /// The commit of the tree, with `+` when something in it has been changed since.
     pub(crate) commit: String,
     /// As `2026-01-31`, UTC.
@@ -29,6 +31,7 @@ impl Machine {
             processor: model.map_or("unknown", |(_, model)| model).to_owned(),
             cpus: info.lines().filter(|line| line.starts_with("processor")).count(),
             kernel: fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned(),
+            congestion: fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control")?.trim().to_owned(),
             commit: format!("{commit}{}", if changed { "+" } else { "" }),
             date: date(seconds / 86_400),
         })

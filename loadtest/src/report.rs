@@ -94,10 +94,11 @@ impl Report {
         for row in self.rows.iter().filter(|row| row.base.is_none()) {
             writeln!(text, "- {}: {}", row.label, row.version)?;
         }
-        let Machine { processor, cpus, kernel, commit, .. } = machine;
+        let Machine { processor, cpus, kernel, congestion, commit, .. } = machine;
         writeln!(
             text,
-            "- Machine: {processor}, {cpus} CPUs, Linux {kernel}\n- Commit: {commit}\n- Command: `{}`",
+            "- Machine: {processor}, {cpus} CPUs, Linux {kernel}, TCP {congestion}\n- Commit: {commit}\n\
+             - Command: `{}`",
             self.command
         )?;
         Ok(text)
@@ -157,10 +158,10 @@ impl Report {
     /// All of it, each round included.
     pub(crate) fn json(&self, machine: &Machine) -> Value {
         let rows: Vec<Value> = self.rows.iter().map(|row| self.row_json(row)).collect();
-        let Machine { processor, cpus, kernel, commit, date } = machine;
+        let Machine { processor, cpus, kernel, congestion, commit, date } = machine;
         json!({
             "scenario": self.scenario, "date": date, "about": self.about, "commit": commit,
-            "machine": { "processor": processor, "cpus": cpus, "linux": kernel },
+            "machine": { "processor": processor, "cpus": cpus, "linux": kernel, "tcp": congestion },
             "command": self.command, "absent": self.absent, "rows": rows,
         })
     }
@@ -256,6 +257,7 @@ mod tests {
             processor: "P".to_owned(),
             cpus: 2,
             kernel: "6".to_owned(),
+            congestion: "cubic".to_owned(),
             commit: "abc+".to_owned(),
             date: "2026-01-31".to_owned(),
         };
@@ -288,7 +290,7 @@ About it.
 - ringway: v
 - nginx: v
 - direct: v
-- Machine: P, 2 CPUs, Linux 6
+- Machine: P, 2 CPUs, Linux 6, TCP cubic
 - Commit: abc+
 - Command: `compare`
 ";

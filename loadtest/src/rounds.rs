@@ -55,7 +55,11 @@ fn closed(setting: &Setting, scenario: &Scenario, subjects: &[Subject]) -> Resul
         // A worker that shares the load's CPU could not run beside one that never sleeps.
         spins: setting.spins && !subjects.iter().any(|subject| setting.shares_load_cpu(*subject)),
     };
-    for round in 0..setting.pairs {
+    // Rounds that are left out are made up for, within reason.
+    for round in 0..setting.pairs + setting.pairs.div_ceil(2) {
+        if round >= setting.pairs && lanes.iter_mut().all(|lane| lane.kept(scenario) >= setting.pairs) {
+            break;
+        }
         // Who is first changes, so that nobody always follows the same one.
         let first = round % lanes.len();
         lanes.rotate_left(first);
@@ -68,7 +72,7 @@ fn closed(setting: &Setting, scenario: &Scenario, subjects: &[Subject]) -> Resul
     }
     for lane in &mut lanes {
         lane.finish(setting, scenario, &mut origin)?;
-        stats::leave_out(&mut lane.row.rounds, scenario.saturates);
+        lane.kept(scenario);
     }
     let speed = if scenario.unit == Unit::Gib { "GiB/s" } else { "requests/s" };
     let columns = vec![
@@ -169,7 +173,11 @@ impl Lane {
             fs::File::options().write(true).open(started.place.access_log())?.set_len(0)?;
         }
         let beside = match &self.started {
-            Some(started) => beside::start(self.subject.variant, started)?,
+            // Well within the window, so that a window of two seconds has two of them.
+            Some(started) => {
+                let first = timing.warm_up + Duration::from_millis(250);
+                beside::start(self.subject.variant, started, first)?
+            }
             None => None,
         };
         let outcome = bench::run(&self.url, &plan, timing, Some(origin), self.family.as_ref())
@@ -199,6 +207,12 @@ impl Lane {
         let cost =
             cost.map_or_else(|| "-".to_owned(), |cost| format!("{cost:.digits$} {}", scenario.unit.title()));
         format!("{}: {cost}, {speed:.1}/s, {} errors", self.row.label, outcome.tally.errors.total())
+    }
+
+    /// Marks the rounds that count, as far as can be said now, and counts them.
+    fn kept(&mut self, scenario: &Scenario) -> usize {
+        stats::leave_out(&mut self.row.rounds, scenario.saturates);
+        self.row.rounds.iter().filter(|round| round.is_kept).count()
     }
 
     /// What is looked at once, after the rounds.

@@ -80,7 +80,7 @@ const KEEPALIVE: Scenario = Scenario {
     posts: 0,
     answer: 500,
     paths: Paths::Root,
-    window_seconds: 2.0,
+    window_seconds: 1.0,
     saturates: true,
     subjects: ALL,
 };
@@ -129,7 +129,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         about: "GET, 500 B answers, 64 connections, requests to 1,000 routes in turn: with the metrics not asked for, \
                 and asked for each second",
         paths: Paths::Routes,
-        window_seconds: 3.0,
+        window_seconds: 2.0,
         subjects: &[
             RINGWAY.with(Variant::Routes).against(Variant::Routes),
             RINGWAY.with(Variant::Scraped).against(Variant::Routes),

@@ -144,7 +144,7 @@ impl Lane {
         let is_known = self.subject.kind != Kind::Url || setting.origin.port() != 0;
         let plan = Plan { length: plan.length.filter(|_| is_known), ..plan.clone() };
         let beside = match &self.started {
-            Some(started) => beside::start(self.subject.variant, started)?,
+            Some(started) => beside::start(self.subject.variant, started, Duration::from_millis(500))?,
             None => None,
         };
         let outcome = super::run(&self.url, &plan, Some(origin), self.family.as_ref())
