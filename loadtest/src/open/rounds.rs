@@ -19,9 +19,10 @@ use crate::stats::{self, Round};
 use crate::targets::{Kind, Started, Subject};
 
 /// Columns behind the cost.
-const COLUMNS: [(&str, usize); 13] = [
+const COLUMNS: [(&str, usize); 14] = [
     ("requests/s", 0),
     ("busy %", 0),
+    ("waited %", 1),
     ("p50 us", 0),
     ("p90 us", 0),
     ("p99 us", 0),
@@ -176,6 +177,7 @@ impl Lane {
             outcome.cpu_per_request(),
             Some(outcome.per_second()),
             busy,
+            waited,
             times.map(|times| times.p50),
             times.map(|times| times.p90),
             times.map(|times| times.p99),
