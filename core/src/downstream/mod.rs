@@ -134,7 +134,9 @@ async fn serve(local: &Rc<Local>, mut connection: Connection) {
                 let idle = connection.stay.entry.listener.with_spec(|spec| spec.limits.idle_timeout);
                 wait_until = since.after(idle.unwrap_or_default());
             }
-            After::Finish if connection.input.is_empty() && connection.reader.has_read_all() => return,
+            After::Finish if connection.input.is_empty() && connection.reader.has_read_all() => {
+                return net::close(connection.reader, connection.writer);
+            }
             After::Finish | After::Linger => return Box::pin(linger::linger(local, connection)).await,
             After::Close => return,
             After::Reset => return connection.writer.reset_on_close(),

@@ -25,5 +25,5 @@ pub use listener::{Acceptor, BoundListener, Sharing, bind, is_resource_exhaustio
 pub use mailbox::{Mailbox, MailboxSender, mailbox};
 pub use reader::{Hold, Reader};
 pub use runtime::{DriverInfo, RuntimeError, contain, raise_nofile, run, spawn};
-pub use transport::{NetError, Peer, Stream};
+pub use transport::{NetError, Peer, Stream, close};
 pub use writer::Writer;

@@ -50,7 +50,8 @@ pub enum Hold {
 
 /// The receiving half. What it has armed stays armed between calls.
 pub struct Reader {
-    intake: Intake,
+    /// Made when something is armed for the first time: a connection that carries one request needs none.
+    intake: Option<Intake>,
     socket: Socket,
     buffers: Rc<Buffers>,
     state: Readiness,
@@ -69,7 +70,7 @@ const STEPS: [usize; 3] = [Buffers::SMALL, Buffers::MEDIUM, Buffers::LARGE];
 impl Reader {
     pub(super) fn new(socket: Socket, buffers: &Rc<Buffers>) -> Self {
         Self {
-            intake: Intake::new(&socket),
+            intake: None,
             socket,
             buffers: Rc::clone(buffers),
             state: Readiness::Unknown,
@@ -101,15 +102,16 @@ impl Reader {
             // Likely: what comes wants a large buffer.
             Readiness::Unknown | Readiness::Likely => {}
         }
-        if self.intake.armed() == Armed::Nothing
+        if self.armed() == Armed::Nothing
             && hold == Hold::Buffer
             && matches!(self.state, Readiness::Unknown)
             && Receives::may_arm()
         {
-            self.intake.arm_receive(self.buffers.take(Buffers::TINY));
+            let buffer = self.buffers.take(Buffers::TINY);
+            self.intake().arm_receive(buffer);
         }
-        if self.intake.armed() == Armed::Receive {
-            let Poll::Ready((result, buffer)) = self.intake.poll_receive(cx) else { return Poll::Pending };
+        if self.armed() == Armed::Receive {
+            let Poll::Ready((result, buffer)) = self.intake().poll_receive(cx) else { return Poll::Pending };
             self.state = match result {
                 Ok(0) => Readiness::Received(None),
                 Ok(_) => Readiness::Received(Some(buffer)),
@@ -117,9 +119,22 @@ impl Reader {
             };
             return Poll::Ready(());
         }
-        self.intake.poll_watch(cx).map(|result| {
+        self.intake().poll_watch(cx).map(|result| {
             self.state = result.map_or_else(Readiness::Failed, |()| Readiness::Ready);
         })
+    }
+
+    fn armed(&self) -> Armed {
+        self.intake.as_ref().map_or(Armed::Nothing, Intake::armed)
+    }
+
+    fn intake(&mut self) -> &mut Intake {
+        self.intake.get_or_insert_with(|| Intake::new(&self.socket))
+    }
+
+    /// Ends this half; its socket, if the driver has never had anything to do with this half.
+    pub(super) fn into_unwatched(self) -> Option<Socket> {
+        self.intake.is_none().then_some(self.socket)
     }
 
     /// Waits for bytes and takes what is there into a buffer of the pool. `None` is the end. May be dropped at no
@@ -167,7 +182,7 @@ impl Reader {
 
     /// Gives up an armed receive and its buffer, so that a long wait holds none. What it has taken by then stays.
     pub async fn let_go(&mut self) {
-        if self.intake.armed() != Armed::Receive {
+        if self.armed() != Armed::Receive {
             return;
         }
         // Two turns: the first may be the end of one that had begun before the receive was armed.
@@ -184,7 +199,7 @@ impl Reader {
         }
         poll_fn(|cx| {
             if self.poll_intake(Hold::Nothing, cx).is_pending() {
-                self.intake.disarm();
+                self.intake().disarm();
             }
             Poll::Ready(())
         })

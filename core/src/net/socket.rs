@@ -16,7 +16,7 @@
 use std::cell::{Cell, UnsafeCell};
 use std::future::Future;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -101,6 +101,16 @@ impl Socket {
     /// A half for the runtime's write operations.
     pub(super) fn write_half(&self) -> OwnedWriteHalf<UnixStream> {
         OwnedWriteHalf(Rc::clone(&self.0))
+    }
+
+    /// Closes the descriptor with a call of its own; nothing may be in flight. On the ring a close is an operation, and
+    /// the runtime sends a cancellation after it. A holder that is left closes it at its own end.
+    pub(super) fn close_now(self) {
+        if let Some(stream) = Rc::into_inner(self.0) {
+            let fd = stream.into_inner().into_raw_fd();
+            // SAFETY: the descriptor was given up by its only owner, and is open.
+            drop(unsafe { OwnedFd::from_raw_fd(fd) });
+        }
     }
 
     fn stream(&self) -> &UnixStream {

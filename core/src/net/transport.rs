@@ -85,6 +85,17 @@ impl AsFd for Stream {
     }
 }
 
+/// Closes a connection at once where nothing is or was with the driver; otherwise after what is in flight.
+pub fn close(reader: Reader, writer: Writer) {
+    let at_rest = !writer.is_in_flight();
+    drop(writer);
+    if let Some(socket) = reader.into_unwatched()
+        && at_rest
+    {
+        socket.close_now();
+    }
+}
+
 /// Polls the IO first, then the deadline. On expiry the future is dropped.
 pub(super) async fn until<F: Future>(io: F, deadline: &Deadline) -> Result<F::Output, NetError> {
     let mut io = pin!(io);

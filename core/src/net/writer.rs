@@ -112,6 +112,11 @@ impl Writer {
         let _ = SockRef::from(&self.socket).set_linger(Some(std::time::Duration::ZERO));
     }
 
+    /// Whether a send is with the kernel, or was given up there.
+    pub(super) fn is_in_flight(&self) -> bool {
+        self.in_flight
+    }
+
     fn begin(&mut self) -> Result<(), NetError> {
         if self.in_flight {
             return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
