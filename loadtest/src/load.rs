@@ -155,7 +155,9 @@ impl<'p> Load<'p> {
 
     fn connect(&mut self, number: usize, request: usize) -> Result<Connection> {
         let stream = TcpStream::connect(self.url.address).with_context(|| self.url.address.to_string())?;
-        stream.set_nodelay(true)?;
+        if self.plan.reuse {
+            stream.set_nodelay(true)?;
+        }
         stream.set_nonblocking(true)?;
         self.epoll.add(&stream, u64::try_from(number)?)?;
         let mut connection = Connection {

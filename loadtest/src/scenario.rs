@@ -143,6 +143,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         about: "GET with Connection: close, 500 B answers, 64 clients at a time, a new connection for each request; \
                 kept connections to the origin",
         shape: Shape::Reconnecting,
+        saturates: false,
         subjects: HTTP,
         ..KEEPALIVE
     },

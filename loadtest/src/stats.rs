@@ -24,7 +24,7 @@ pub(crate) struct Round {
 }
 
 /// Others had the target's CPU for more of the window than this: the round is left out.
-const WAITED_MAX: f64 = 5.0;
+const SHARED_MAX: f64 = 5.0;
 /// A saturated target used less of its CPU than in its median round, by more than this: the round is left out.
 const BUSY_DROP: f64 = 5.0;
 
@@ -94,9 +94,11 @@ pub(crate) fn leave_out(rounds: &mut [Round], saturates: bool) {
     busy.sort_by(f64::total_cmp);
     let usual = middle(&busy).filter(|_| saturates);
     for round in rounds {
-        let waited = round.waited.is_some_and(|waited| waited > WAITED_MAX);
+        // Threads of a target also wait for one another. What others had is at most what the target had not.
+        let unused = round.busy.map_or(100.0, |busy| (100.0 - busy).max(0.0));
+        let shared = round.waited.is_some_and(|waited| waited.min(unused) > SHARED_MAX);
         let idle = round.busy.zip(usual).is_some_and(|(busy, usual)| busy < usual - BUSY_DROP);
-        round.is_kept = !waited && !idle;
+        round.is_kept = !shared && !idle;
     }
 }
 
@@ -153,7 +155,8 @@ mod tests {
     #[test]
     fn rounds_of_a_shared_cpu_are_left_out() {
         let mut rounds: Vec<_> = (0..5).map(|_| round(1.0)).collect();
-        rounds[0].waited = Some(6.0);
+        (rounds[0].waited, rounds[0].busy) = (Some(6.0), Some(94.0));
+        (rounds[3].waited, rounds[3].busy) = (Some(20.0), Some(99.0));
         rounds[1].busy = Some(90.0);
         rounds[2].busy = Some(95.0);
         leave_out(&mut rounds, true);
