@@ -158,7 +158,7 @@ mod tests {
         (rounds[0].waited, rounds[0].busy) = (Some(6.0), Some(94.0));
         (rounds[3].waited, rounds[3].busy) = (Some(20.0), Some(99.0));
         rounds[1].busy = Some(90.0);
-        rounds[2].busy = Some(95.0);
+        rounds[2].busy = Some(96.0);
         leave_out(&mut rounds, true);
         let kept = |rounds: &[Round]| rounds.iter().map(|round| round.is_kept).collect::<Vec<_>>();
         assert_eq!(kept(&rounds), [false, false, true, true, true]);
