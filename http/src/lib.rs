@@ -11,6 +11,7 @@ pub mod head;
 pub mod target;
 
 mod known;
+mod octets;
 
 pub use error::{BodyError, HeadError};
 pub use fields::{FieldName, Fields, InvalidField, Known};

@@ -98,7 +98,7 @@ pub fn write_request(
     framing: Framing,
     upgrade: Option<&[u8]>,
 ) {
-    debug_assert!(crate::fields::is_token(method.as_bytes()), "method: {method:?}");
+    debug_assert!(crate::octets::is_token(method.as_bytes()), "method: {method:?}");
     debug_assert!(path_and_query.bytes().all(|byte| byte.is_ascii_graphic()), "target: {path_and_query:?}");
     debug_assert!(authority.bytes().all(|byte| byte.is_ascii_graphic()), "authority: {authority:?}");
     debug_assert!(framing != Framing::UntilClose, "a request cannot end with the connection");
@@ -205,7 +205,7 @@ fn push_length(length: u64, out: &mut Vec<u8>) {
 
 fn push_upgrade(upgrade: Option<&[u8]>, out: &mut Vec<u8>) {
     if let Some(protocol) = upgrade {
-        debug_assert!(crate::fields::is_value(protocol), "upgrade: {protocol:?}");
+        debug_assert!(crate::octets::is_value(protocol), "upgrade: {protocol:?}");
         out.extend_from_slice(b"Connection: upgrade\r\n");
         push_field(b"Upgrade", protocol, out);
     }

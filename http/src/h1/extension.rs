@@ -1,7 +1,7 @@
 //! Chunk extensions (RFC 9112, 7.1.1): read only to be sure where they end, and then dropped.
 
 use crate::error::BodyError;
-use crate::fields::is_token_byte;
+use crate::octets::is_token_byte;
 
 /// Where in an extension list the next byte stands. BWS is the white space that the grammar allows and
 /// regrets.

@@ -2,8 +2,8 @@
 //! spaces only.
 
 use crate::error::HeadError;
-use crate::fields::{is_token, is_token_byte, is_value};
 use crate::head::{Limits, Method, RequestHead, ResponseHead, Version};
+use crate::octets::{is_token, is_token_byte, is_value};
 use crate::target::{self, Target};
 
 /// Bytes of a method, at most. A longer one is not implemented (RFC 9112, 3).

@@ -5,8 +5,9 @@
 use httparse::{EMPTY_HEADER, Header, Status};
 
 use crate::error::HeadError;
-use crate::fields::{Fields, is_token, is_value};
+use crate::fields::Fields;
 use crate::head::Limits;
+use crate::octets::{is_token, is_value};
 
 /// Fields that most heads stay under.
 const FEW: usize = 24;
