@@ -145,6 +145,15 @@ impl Fields {
         self.remove_lines(name.into())
     }
 
+    /// Removes every line of some known fields.
+    pub fn remove_each(&mut self, names: &[Known]) {
+        let bits = names.iter().fold(0, |bits, name| bits | name.bit());
+        if self.present & bits != 0 {
+            self.lines.retain(|line| line.known.is_none_or(|known| known.bit() & bits == 0));
+            self.present &= !bits;
+        }
+    }
+
     /// Removes every line of a name that was checked before; how many there were.
     pub fn remove_name(&mut self, name: &FieldName) -> usize {
         self.remove_lines(name.name())
@@ -472,6 +481,11 @@ mod tests {
         fields.set("Host", b"i").unwrap();
         assert!(fields.has(Known::Host));
         assert_eq!(lines(&fields), owned(&[("C", "v"), ("b", "4"), ("Host", "i")]));
+        fields.push("C", b"again").unwrap();
+        fields.push_known(Known::Date, b"d").unwrap();
+        fields.remove_each(&[Known::Te, Known::Host, Known::Date]);
+        assert_eq!(lines(&fields), owned(&[("C", "v"), ("b", "4"), ("C", "again")]));
+        assert!(!fields.has(Known::Host) && !fields.has(Known::Date));
         fields.clear();
         assert!(fields.is_empty() && !fields.has(Known::Host));
     }

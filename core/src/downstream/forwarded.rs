@@ -162,11 +162,12 @@ pub(crate) fn apply(head: &mut RequestHead, facts: &Facts, peer: IpAddr, trusted
         }
         set_or_remove(fields, Known::XForwardedFor, text.as_bytes());
     } else {
-        for name in
-            [Known::XForwardedPort, Known::XForwardedPrefix, Known::XForwardedServer, Known::Forwarded]
-        {
-            fields.remove_known(name);
-        }
+        fields.remove_each(&[
+            Known::XForwardedPort,
+            Known::XForwardedPrefix,
+            Known::XForwardedServer,
+            Known::Forwarded,
+        ]);
         set_or_remove(fields, Known::XForwardedFor, bytes_of(peer_text.as_ref()));
     }
     if !trusted || !fields.has(Known::XForwardedHost) {

@@ -226,7 +226,10 @@ impl<'a> Exchange<'a> {
             Found::Nothing => return Err(Step::Fault(Fault::NoRoute)),
         };
         self.record.route = Some(id);
-        self.limits = route.limits.narrowed_by(&self.limits);
+        // Most routes have those of their listener: to see that costs less than to narrow them.
+        if route.limits != self.limits {
+            self.limits = route.limits.narrowed_by(&self.limits);
+        }
         facts.route.push_str(&route.name);
         match redirect {
             Some(redirect)
