@@ -168,7 +168,7 @@ mod tests {
         let mut origin = Origin::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), terms).unwrap();
         let (url, time) = (Url::root(origin.address), Duration::from_millis(50));
         let timing = Timing { warm_up: time, window: time, spins };
-        run(&url, plan, &timing, Some(&mut origin), Some(&Family::of(std::process::id()).unwrap()))
+        run(&url, plan, &timing, Some(&mut origin), Some(&Family::alone(std::process::id())))
     }
 
     #[test]

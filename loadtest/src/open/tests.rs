@@ -20,7 +20,7 @@ fn origin() -> Origin {
 fn every_request_of_the_schedule_is_sent_and_measured() {
     let (mut origin, window) = (origin(), Duration::from_millis(200));
     let url = Url::root(origin.address);
-    let family = Family::of(std::process::id()).unwrap();
+    let family = Family::alone(std::process::id());
     let outcome = run(&url, &plan(2_000, window), Some(&mut origin), Some(&family)).unwrap();
     assert_eq!((outcome.times.count(), outcome.errors.total()), (400, 0));
     assert_eq!(outcome.late.count() + outcome.held, 400, "each was either sent in time, late, or held");
