@@ -197,6 +197,13 @@ mod tests {
     }
 
     #[test]
+    fn more_connections_can_wait_than_are_accepted_at_once() {
+        let plan = Plan { connections: 300, posts: 0, paths: Vec::new(), reuse: true, length: Some(5) };
+        let outcome = outcome(&plan, Terms { answer: 5, request: None }, true).unwrap();
+        assert!(outcome.tally.requests > 300 && outcome.tally.errors.total() == 0, "{outcome:?}");
+    }
+
+    #[test]
     fn only_answers_as_they_should_be_are_counted() {
         for (wanted, posts) in [(501, 0), (500, 10)] {
             let plan = Plan { connections: 4, posts, paths: Vec::new(), reuse: true, length: Some(wanted) };

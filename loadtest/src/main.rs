@@ -28,7 +28,7 @@ mod stats;
 mod syscalls;
 mod targets;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -174,5 +174,5 @@ fn relay_verb(args: &mut Args) -> Result<()> {
     let text = std::fs::read_to_string(&file).with_context(|| file.clone())?;
     let (listen, to) = text.trim().split_once(' ').context("two addresses are needed")?;
     println!("relays by {}", driver.name());
-    relay::run(driver, &TcpListener::bind(listen)?, to.parse()?)
+    relay::run(driver, &origin::listen(listen.parse()?)?, to.parse()?)
 }

@@ -57,8 +57,12 @@ pub(crate) fn start(address: SocketAddr, length: usize) -> Result<Thread> {
     Ok(Thread { address, thread })
 }
 
-fn listen(address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))
+/// Takes more connections that wait than the standard library allows for: all of a load's are made before the first is
+/// accepted, if one thread does both.
+pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener> {
+    let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+    rustix::net::listen(&listener, 4096)?;
+    Ok(listener)
 }
 
 /// An origin that is turned by its owner.
