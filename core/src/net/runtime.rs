@@ -3,10 +3,11 @@
 use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use monoio::{IoUringDriver, LegacyDriver, Runtime, RuntimeBuilder};
+use pin_project_lite::pin_project;
 use ringway_config::snapshot::Driver;
 
 use super::socket::{set_epoll, set_ring};
@@ -173,15 +174,26 @@ fn explain(errno: i32, sysctl: Option<&str>) -> String {
 /// Spawns a task on this thread. The task must own a way to end. A panic ends the task alone (the panic hook has
 /// told by then).
 pub fn spawn(task: impl Future<Output = ()> + 'static) {
-    let guarded = async move {
-        let mut task = pin!(task);
-        std::future::poll_fn(|cx| {
-            catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))).unwrap_or(Poll::Ready(()))
-        })
-        .await;
-    };
     // The handle's end detaches the task.
-    drop(monoio::spawn(guarded));
+    drop(monoio::spawn(Guarded { task }));
+}
+
+pin_project! {
+    /// A task whose panic is its end. A type of its own, because an `async` block would keep the task's memory twice:
+    /// as what it captured, and as what it pinned.
+    struct Guarded<F> {
+        #[pin]
+        task: F,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Guarded<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let task = self.project().task;
+        catch_unwind(AssertUnwindSafe(|| task.poll(cx))).unwrap_or(Poll::Ready(()))
+    }
 }
 
 /// Runs what must not take its caller along when it panics, such as one connection's part in a loop for all.
