@@ -1,5 +1,7 @@
-//! What a socket's receiving side has with the driver: a watch for readability, a receive, or nothing. It lives in a
-//! box that is made once per connection and armed in place.
+//! What a socket's receiving side has with the driver: a watch for readability, a receive, or nothing.
+//!
+//! Each lives in a box that is made when it is first armed, and then armed in place. The box of the receives is the
+//! larger one, and goes when a receive is given up: who rests has only that of the watch.
 
 use std::future::Future;
 use std::io;
@@ -9,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 
 use super::Buffer;
-use super::socket::Socket;
+use super::socket::{Socket, Watch};
 
 /// What is armed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,114 +25,83 @@ pub(super) enum Armed {
 type Received = (io::Result<usize>, Buffer);
 
 /// The receiving side of one socket.
-pub(super) struct Intake(Pin<Box<dyn Slots>>);
+#[derive(Default)]
+pub(super) struct Intake {
+    watch: Option<Watch>,
+    receive: Option<Pin<Box<dyn Slot>>>,
+}
 
 impl Intake {
-    /// Nothing armed.
-    pub(super) fn new(socket: &Socket) -> Self {
-        let (for_watch, for_receive) = (socket.clone(), socket.clone());
-        Self(Box::pin(Slot {
-            watch: move || for_watch.clone().readable(),
-            receive: move |buffer| for_receive.clone().receive(buffer),
-            state: State::Nothing,
-        }))
+    /// Whether the driver has nothing to do with it, now or since a receive was given up.
+    pub(super) fn is_unused(&self) -> bool {
+        self.watch.is_none() && self.receive.is_none()
     }
 
     pub(super) fn armed(&self) -> Armed {
-        self.0.armed()
+        if self.receive.as_ref().is_some_and(|slot| slot.is_armed()) {
+            Armed::Receive
+        } else if self.watch.as_ref().is_some_and(Watch::is_armed) {
+            Armed::Watch
+        } else {
+            Armed::Nothing
+        }
     }
 
-    /// Lends the buffer to the kernel. What was armed before is given up.
-    pub(super) fn arm_receive(&mut self, buffer: Buffer) {
-        self.0.as_mut().arm_receive(buffer);
+    /// Lends the buffer to the kernel. Nothing else is armed.
+    pub(super) fn arm_receive(&mut self, socket: &Socket, buffer: Buffer) {
+        let slot = self.receive.get_or_insert_with(|| {
+            let socket = socket.clone();
+            Box::pin(Receives { make: move |buffer| socket.clone().receive(buffer), armed: None })
+        });
+        slot.as_mut().arm(buffer);
     }
 
-    /// Arms the watch if nothing is armed, and takes note of who waits. Ready once per arming.
-    pub(super) fn poll_watch(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.as_mut().poll_watch(cx)
+    /// Arms the watch if it is not armed, and takes note of who waits. Ready once per arming.
+    pub(super) fn poll_watch(&mut self, socket: &Socket, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.watch.get_or_insert_with(|| socket.watch()).poll(cx)
     }
 
     /// Takes note of who waits for the armed receive.
     pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Received> {
-        self.0.as_mut().poll_receive(cx)
+        self.receive.as_mut().map_or(Poll::Pending, |slot| slot.as_mut().poll(cx))
     }
 
-    /// Gives up what is armed.
-    pub(super) fn disarm(&mut self) {
-        self.0.as_mut().disarm();
+    /// Gives up the receive, if one is armed, and its memory.
+    pub(super) fn drop_receive(&mut self) {
+        self.receive = None;
     }
 }
 
-trait Slots {
-    fn armed(&self) -> Armed;
-    fn arm_receive(self: Pin<&mut Self>, buffer: Buffer);
-    fn poll_watch(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
-    fn poll_receive(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Received>;
-    fn disarm(self: Pin<&mut Self>);
-}
-
-pin_project! {
-    #[project = StateProjection]
-    enum State<W, R> {
-        Nothing,
-        Watch { #[pin] watch: W },
-        Receive { #[pin] receive: R },
-    }
+trait Slot {
+    fn is_armed(&self) -> bool;
+    fn arm(self: Pin<&mut Self>, buffer: Buffer);
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Received>;
 }
 
 pin_project! {
-    struct Slot<MakeWatch, MakeReceive, W, R> {
-        watch: MakeWatch,
-        receive: MakeReceive,
+    struct Receives<M, F> {
+        make: M,
         #[pin]
-        state: State<W, R>,
+        armed: Option<F>,
     }
 }
 
-impl<MakeWatch, MakeReceive, W, R> Slots for Slot<MakeWatch, MakeReceive, W, R>
-where
-    MakeWatch: FnMut() -> W,
-    MakeReceive: FnMut(Buffer) -> R,
-    W: Future<Output = io::Result<()>>,
-    R: Future<Output = Received>,
-{
-    fn armed(&self) -> Armed {
-        match self.state {
-            State::Nothing => Armed::Nothing,
-            State::Watch { .. } => Armed::Watch,
-            State::Receive { .. } => Armed::Receive,
-        }
+impl<M: FnMut(Buffer) -> F, F: Future<Output = Received>> Slot for Receives<M, F> {
+    fn is_armed(&self) -> bool {
+        self.armed.is_some()
     }
 
-    fn arm_receive(self: Pin<&mut Self>, buffer: Buffer) {
+    fn arm(self: Pin<&mut Self>, buffer: Buffer) {
         let mut slot = self.project();
-        let receive = (slot.receive)(buffer);
-        slot.state.set(State::Receive { receive });
+        let receive = (slot.make)(buffer);
+        slot.armed.set(Some(receive));
     }
 
-    fn poll_watch(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Received> {
         let mut slot = self.project();
-        if let State::Nothing = *slot.state {
-            let watch = (slot.watch)();
-            slot.state.set(State::Watch { watch });
-        }
-        let StateProjection::Watch { watch } = slot.state.as_mut().project() else { return Poll::Pending };
-        let result = ready!(watch.poll(cx));
-        slot.state.set(State::Nothing);
-        Poll::Ready(result)
-    }
-
-    fn poll_receive(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Received> {
-        let mut slot = self.project();
-        let StateProjection::Receive { receive } = slot.state.as_mut().project() else {
-            return Poll::Pending;
-        };
+        let Some(receive) = slot.armed.as_mut().as_pin_mut() else { return Poll::Pending };
         let result = ready!(receive.poll(cx));
-        slot.state.set(State::Nothing);
+        slot.armed.set(None);
         Poll::Ready(result)
-    }
-
-    fn disarm(self: Pin<&mut Self>) {
-        self.project().state.set(State::Nothing);
     }
 }

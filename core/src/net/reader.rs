@@ -50,8 +50,7 @@ pub enum Hold {
 
 /// The receiving half. What it has armed stays armed between calls.
 pub struct Reader {
-    /// Made when something is armed for the first time: a connection that carries one request needs none.
-    intake: Option<Intake>,
+    intake: Intake,
     socket: Socket,
     buffers: Rc<Buffers>,
     state: Readiness,
@@ -70,7 +69,7 @@ const STEPS: [usize; 3] = [Buffers::SMALL, Buffers::MEDIUM, Buffers::LARGE];
 impl Reader {
     pub(super) fn new(socket: Socket, buffers: &Rc<Buffers>) -> Self {
         Self {
-            intake: None,
+            intake: Intake::default(),
             socket,
             buffers: Rc::clone(buffers),
             state: Readiness::Unknown,
@@ -102,16 +101,15 @@ impl Reader {
             // Likely: what comes wants a large buffer.
             Readiness::Unknown | Readiness::Likely => {}
         }
-        if self.armed() == Armed::Nothing
+        if self.intake.armed() == Armed::Nothing
             && hold == Hold::Buffer
             && matches!(self.state, Readiness::Unknown)
             && Receives::may_arm()
         {
-            let buffer = self.buffers.take(Buffers::TINY);
-            self.intake().arm_receive(buffer);
+            self.intake.arm_receive(&self.socket, self.buffers.take(Buffers::TINY));
         }
-        if self.armed() == Armed::Receive {
-            let Poll::Ready((result, buffer)) = self.intake().poll_receive(cx) else { return Poll::Pending };
+        if self.intake.armed() == Armed::Receive {
+            let Poll::Ready((result, buffer)) = self.intake.poll_receive(cx) else { return Poll::Pending };
             self.state = match result {
                 Ok(0) => Readiness::Received(None),
                 Ok(_) => Readiness::Received(Some(buffer)),
@@ -119,22 +117,14 @@ impl Reader {
             };
             return Poll::Ready(());
         }
-        self.intake().poll_watch(cx).map(|result| {
+        self.intake.poll_watch(&self.socket, cx).map(|result| {
             self.state = result.map_or_else(Readiness::Failed, |()| Readiness::Ready);
         })
     }
 
-    fn armed(&self) -> Armed {
-        self.intake.as_ref().map_or(Armed::Nothing, Intake::armed)
-    }
-
-    fn intake(&mut self) -> &mut Intake {
-        self.intake.get_or_insert_with(|| Intake::new(&self.socket))
-    }
-
     /// Ends this half; its socket, if the driver has never had anything to do with this half.
     pub(super) fn into_unwatched(self) -> Option<Socket> {
-        self.intake.is_none().then_some(self.socket)
+        self.intake.is_unused().then_some(self.socket)
     }
 
     /// Waits for bytes and takes what is there into a buffer of the pool. `None` is the end. May be dropped at no
@@ -182,8 +172,8 @@ impl Reader {
 
     /// Gives up an armed receive and its buffer, so that a long wait holds none. What it has taken by then stays.
     pub async fn let_go(&mut self) {
-        if self.armed() != Armed::Receive {
-            return;
+        if self.intake.armed() != Armed::Receive {
+            return self.intake.drop_receive();
         }
         // Two turns: the first may be the end of one that had begun before the receive was armed.
         for _ in 0..2 {
@@ -198,8 +188,8 @@ impl Reader {
             .await;
         }
         poll_fn(|cx| {
-            if self.poll_intake(Hold::Nothing, cx).is_pending() {
-                self.intake().disarm();
+            if self.poll_intake(Hold::Nothing, cx).is_pending() || self.intake.armed() != Armed::Receive {
+                self.intake.drop_receive();
             }
             Poll::Ready(())
         })
