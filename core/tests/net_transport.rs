@@ -294,10 +294,9 @@ fn giving_up_a_receive_loses_no_byte() {
         });
         let (mut bytes, mut given_up) = (Vec::new(), 0);
         while bytes.len() < 4 * count as usize {
-            let readable = std::future::poll_fn(|cx| {
-                std::task::Poll::Ready(reader.poll_readable(Hold::Buffer, cx).is_ready())
-            })
-            .await;
+            reader.set_hold(Hold::Buffer);
+            let readable =
+                std::future::poll_fn(|cx| std::task::Poll::Ready(reader.poll_readable(cx).is_ready())).await;
             if !readable {
                 reader.let_go().await;
                 given_up += 1;

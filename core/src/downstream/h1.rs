@@ -11,15 +11,16 @@ use super::{After, Connection};
 use crate::clock::Moment;
 use crate::error::Fault;
 use crate::exchange::{self, Opening};
-use crate::net::{Hold, NetError};
+use crate::net::NetError;
 use crate::worker::{Local, Scratch};
 
-/// A connection that rests longer than this gives its future and its memory back; a busy one allocates nothing.
-const REST: Duration = Duration::from_millis(100);
-
-/// Serves exchanges until the connection ends or rests. Also says when the last one ended.
-pub(super) async fn busy(local: &Rc<Local>, connection: &mut Connection) -> (After, Moment) {
-    let mut began = None;
+/// Serves exchanges, from the first that began then, for as long as their bytes are there already. Also says when the
+/// last one ended.
+pub(super) async fn busy(
+    local: &Rc<Local>,
+    connection: &mut Connection,
+    mut began: Option<Moment>,
+) -> (After, Moment) {
     loop {
         let mut scratch = local.scratches.take(&local.timers);
         let after = one(local, connection, &mut scratch, began.take()).await;
@@ -32,15 +33,8 @@ pub(super) async fn busy(local: &Rc<Local>, connection: &mut Connection) -> (Aft
             return (After::Close, now);
         }
         connection.stay.entry.rested.set(now);
-        if !connection.input.is_empty() {
-            continue;
-        }
-        match super::idle(local, connection, now.after(REST), Hold::Buffer).await {
-            super::Idle::Readable => began = Some(local.now()),
-            super::Idle::Over => {
-                connection.reader.let_go().await;
-                return (After::KeepAlive, now);
-            }
+        if connection.input.is_empty() {
+            return (After::KeepAlive, now);
         }
     }
 }
@@ -110,13 +104,17 @@ async fn read_head(connection: &mut Connection, limits: &Limits, scratch: &mut S
 
 /// Reads the PROXY header that the listener demands. `None`: it is missing, malformed, late, or from somebody
 /// untrusted.
-pub(super) async fn proxy_header(local: &Local, connection: &mut Connection, limits: &Limits) -> Option<()> {
+pub(super) async fn proxy_header(
+    local: &Local,
+    connection: &mut Connection,
+    header_timeout: Duration,
+) -> Option<()> {
     // Who may reach a Unix socket is decided by its folder's permissions.
     let unix = connection.peer_ip.is_unspecified();
     if !connection.trusted && !unix {
         return None;
     }
-    connection.set_deadline(local, connection.accepted.after(limits.header_timeout));
+    connection.set_deadline(local, connection.accepted.after(header_timeout));
     loop {
         match proxy_protocol::parse(connection.input.filled()) {
             Ok(Some((consumed, proxied))) => {

@@ -4,17 +4,24 @@ pub(crate) mod forwarded;
 mod h1;
 mod linger;
 pub mod proxy_protocol;
+mod runner;
 
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::net::{self, Buffer, Hold, Reader, Stream, Writer};
-use crate::shard::Count;
+use crate::shard::{Count, Held};
 use crate::worker::cap::Permit;
 use crate::worker::{Entry, ListenerSeat, Local, Registry, Stay};
+pub(crate) use runner::Runners;
+
+/// A client whose next request comes within this time of its last answer is expected to do so again, and is waited for
+/// with a buffer.
+const REST: Duration = Duration::from_millis(100);
 
 /// One client connection.
 pub(crate) struct Connection {
@@ -35,6 +42,7 @@ pub(crate) struct Connection {
     /// When it was accepted.
     pub(crate) accepted: Moment,
     _permit: Permit,
+    _open: Held,
 }
 
 impl Connection {
@@ -67,7 +75,6 @@ pub(crate) fn spawn(
     ip: IpAddr,
     permit: Permit,
 ) {
-    let local = Rc::clone(local);
     let entry = Entry {
         deadline: local.timers.deadline(),
         idle: std::cell::Cell::new(true),
@@ -75,24 +82,24 @@ pub(crate) fn spawn(
         rested: std::cell::Cell::default(),
         listener: Rc::clone(listener),
     };
-    let (reader, writer) = stream.split(&local.buffers);
+    let (mut reader, writer) = stream.split(&local.buffers);
+    // Most of many connections rest most of the time: a buffer is for those that have shown that they do not.
+    reader.set_hold(Hold::Nothing);
     // A peer on a Unix socket is trusted when `unix` is listed.
     let trusted = local.plan().snapshot.server.trusts(ip);
-    let connection = Connection {
+    let connection = Box::new(Connection {
         reader,
         writer,
         input: Buffer::empty(),
-        stay: Registry::enter(&local, entry),
+        stay: Registry::enter(local, entry),
         peer_ip: ip,
         trusted,
         served: 0,
         accepted: local.now(),
         _permit: permit,
-    };
-    net::spawn(async move {
-        let _open = local.counts.hold(Count::ConnectionsActive);
-        serve(&local, connection).await;
+        _open: local.counts.hold(Count::ConnectionsActive),
     });
+    net::spawn(serve(connection));
 }
 
 /// How a wait for the next request ended.
@@ -103,58 +110,96 @@ enum Idle {
     Over,
 }
 
-async fn serve(local: &Rc<Local>, mut connection: Connection) {
-    let Some(limits) = connection.stay.entry.listener.with_spec(|spec| spec.limits) else { return };
-    if connection.stay.entry.listener.with_spec(|spec| spec.proxy_protocol).unwrap_or_default() {
-        let header = Box::pin(h1::proxy_header(local, &mut connection, &limits));
-        if header.await.is_none() {
-            local.counts.add(Count::ProxyHeaderRefused, 1);
-            return;
-        }
+/// Serves a connection. This future is all that a resting connection has beside its state, so what is larger than a
+/// wait is boxed here, or recycled by [`Runners`].
+async fn serve(mut connection: Box<Connection>) {
+    let local = Rc::clone(connection.stay.local());
+    if open(&local, &mut connection).await.is_none() {
+        return;
     }
-    // A connection that never sends a byte is held to the header timeout, later waits to the idle timeout.
-    let mut wait_until = connection.accepted.after(limits.header_timeout);
-    // The first request is often there as soon as the connection is.
-    if connection.input.is_empty()
-        && let Some(first) = connection.reader.recv_now()
-    {
-        connection.input = first;
-    }
+    let mut began = None;
     loop {
-        if connection.input.is_empty()
-            && let Idle::Over = idle(local, &mut connection, wait_until, Hold::Nothing).await
-        {
-            return;
-        }
-        // The large future lives only while there is something to do; see `h1::busy`.
-        let (after, since) = Box::pin(h1::busy(local, &mut connection)).await;
+        let (after, since);
+        (connection, after, since) = runner::run(&local, connection, began).await;
         match after {
-            After::KeepAlive => {
-                // Asked for each time: a reload may have changed it.
-                let idle = connection.stay.entry.listener.with_spec(|spec| spec.limits.idle_timeout);
-                wait_until = since.after(idle.unwrap_or_default());
-            }
+            After::KeepAlive => match rest(&local, &mut connection, since).await {
+                Some(moment) => began = Some(moment),
+                None => return,
+            },
             After::Finish if connection.input.is_empty() && connection.reader.has_read_all() => {
-                return net::close(connection.reader, connection.writer);
+                let Connection { reader, writer, .. } = *connection;
+                return net::close(reader, writer);
             }
-            After::Finish | After::Linger => return Box::pin(linger::linger(local, connection)).await,
+            After::Finish | After::Linger => return Box::pin(linger::linger(&local, *connection)).await,
             After::Close => return,
             After::Reset => return connection.writer.reset_on_close(),
         }
     }
 }
 
-/// Waits for a byte; holds at most what `hold` says.
-async fn idle(local: &Local, connection: &mut Connection, until: Moment, hold: Hold) -> Idle {
+/// Sees a connection from the accept to its first byte.
+async fn open(local: &Local, connection: &mut Connection) -> Option<()> {
+    let listener = &connection.stay.entry.listener;
+    let (header_timeout, proxied) =
+        listener.with_spec(|spec| (spec.limits.header_timeout, spec.proxy_protocol))?;
+    if proxied {
+        let header = Box::pin(h1::proxy_header(local, connection, header_timeout));
+        if header.await.is_none() {
+            local.counts.add(Count::ProxyHeaderRefused, 1);
+            return None;
+        }
+    }
+    // The first request is often there as soon as the connection is.
+    if connection.input.is_empty()
+        && let Some(first) = connection.reader.recv_now()
+    {
+        connection.input = first;
+    }
+    if connection.input.is_empty() {
+        // A connection that never sends a byte is held to the header timeout, later waits to the idle timeout.
+        let until = connection.accepted.after(header_timeout);
+        return match idle(local, connection, until).await {
+            Idle::Readable => Some(()),
+            Idle::Over => None,
+        };
+    }
+    Some(())
+}
+
+/// Waits for the next request after an answer; says when its first bytes came, or `None` when the wait is over.
+async fn rest(local: &Local, connection: &mut Connection, since: Moment) -> Option<Moment> {
+    if connection.reader.hold() == Hold::Buffer {
+        match idle(local, connection, since.after(REST)).await {
+            Idle::Readable => return Some(local.now()),
+            Idle::Over => connection.reader.let_go().await,
+        }
+    }
+    // Asked for each time: a reload may have changed it.
+    let idle_timeout = connection.stay.entry.listener.with_spec(|spec| spec.limits.idle_timeout);
+    match idle(local, connection, since.after(idle_timeout.unwrap_or_default())).await {
+        Idle::Readable => {
+            let now = local.now();
+            if now.since(since) <= REST {
+                connection.reader.set_hold(Hold::Buffer);
+            }
+            Some(now)
+        }
+        Idle::Over => None,
+    }
+}
+
+/// Waits for a byte.
+async fn idle(local: &Local, connection: &mut Connection, until: Moment) -> Idle {
     // What is used up goes back to the pool: a wait holds no buffer.
     drop(std::mem::take(&mut connection.input));
-    let entry = Rc::clone(&connection.stay.entry);
+    let entry = &connection.stay.entry;
     entry.idle.set(true);
     entry.fresh.set(connection.served == 0);
     let closing = connection.served > 0 && (!local.ready.get() || entry.listener.is_closing());
     connection.set_deadline(local, if closing { until.min(entry.grace_until()) } else { until });
+    let reader = &mut connection.reader;
     let outcome = poll_fn(|cx| {
-        if connection.reader.poll_readable(hold, cx).is_ready() {
+        if reader.poll_readable(cx).is_ready() {
             return Poll::Ready(Idle::Readable);
         }
         entry.deadline.poll_expired(cx).map(|()| Idle::Over)

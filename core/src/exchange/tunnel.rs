@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::record::Record;
 use crate::clock::Moment;
 use crate::downstream::Connection;
-use crate::net::{Buffer, Deadline, NetError, Reader, Writer};
+use crate::net::{Buffer, Deadline, Hold, NetError, Reader, Writer};
 use crate::shard::Count;
 use crate::upstream::Checkout;
 use crate::worker::Local;
@@ -28,6 +28,7 @@ pub(super) async fn run(
         reader: mut up_reader, writer: mut up_writer, input: from_up, deadline: up_deadline, ..
     } = up;
     let Connection { reader, writer, input, stay, .. } = connection;
+    reader.set_hold(Hold::Buffer);
     let (bytes_in, bytes_out) = (Cell::new(0), Cell::new(0));
     let moved = Cell::new(local.now());
     let open = local.counts.hold(Count::TunnelsActive);

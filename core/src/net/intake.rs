@@ -32,7 +32,7 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    /// Whether the driver has nothing to do with it, now or since a receive was given up.
+    /// Whether nothing was armed yet (or nothing since a receive was given up).
     pub(super) fn is_unused(&self) -> bool {
         self.watch.is_none() && self.receive.is_none()
     }

@@ -39,7 +39,7 @@ enum Readiness {
     Failed(io::Error),
 }
 
-/// What a wait may hold.
+/// What a reader's waits may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hold {
     /// A small buffer, lent to the kernel: for waits that will be short.
@@ -54,17 +54,20 @@ pub struct Reader {
     socket: Socket,
     buffers: Rc<Buffers>,
     state: Readiness,
+    hold: Hold,
     /// Index into [`STEPS`]: bodies that keep a buffer full get larger ones.
-    step: usize,
+    step: u8,
     /// Receives in a row without a wait.
-    row: u32,
+    row: u8,
     _counted: Receives,
 }
 
 /// Receives in a row before other connections get a turn.
-const ROW_MAX: u32 = 16;
+const ROW_MAX: u8 = 16;
 
 const STEPS: [usize; 3] = [Buffers::SMALL, Buffers::MEDIUM, Buffers::LARGE];
+const STEP_MAX: u8 = 2;
+const _: () = assert!(STEPS.len() == STEP_MAX as usize + 1);
 
 impl Reader {
     pub(super) fn new(socket: Socket, buffers: &Rc<Buffers>) -> Self {
@@ -73,21 +76,32 @@ impl Reader {
             socket,
             buffers: Rc::clone(buffers),
             state: Readiness::Unknown,
+            hold: Hold::Buffer,
             step: 0,
             row: 0,
             _counted: Receives::new(),
         }
     }
 
+    /// What waits may hold from now on; a buffer at first. What is armed already stays.
+    pub fn set_hold(&mut self, hold: Hold) {
+        self.hold = hold;
+    }
+
+    /// What waits may hold.
+    pub fn hold(&self) -> Hold {
+        self.hold
+    }
+
     /// Ready when bytes, the end or an error can be taken. A peer that always has more is made to wait for a turn
     /// now and then, so that it does not keep others from theirs.
-    pub fn poll_readable(&mut self, hold: Hold, cx: &mut Context<'_>) -> Poll<()> {
+    pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.row >= ROW_MAX && is_epoll() {
             self.row = 0;
             ask_for_turn(cx.waker());
             return Poll::Pending;
         }
-        let readable = self.poll_intake(hold, cx);
+        let readable = self.poll_intake(self.hold, cx);
         // The ring had its turn before anything armed is complete; epoll only when there was a wait.
         if readable.is_pending() || !is_epoll() {
             self.row = 0;
@@ -135,7 +149,7 @@ impl Reader {
                 return result;
             }
             poll_fn(|cx| {
-                if self.poll_readable(Hold::Buffer, cx).is_ready() {
+                if self.poll_readable(cx).is_ready() {
                     return Poll::Ready(Ok(()));
                 }
                 deadline.poll_expired(cx).map(|()| Err(NetError::TimedOut))
@@ -170,8 +184,10 @@ impl Reader {
         }
     }
 
-    /// Gives up an armed receive and its buffer, so that a long wait holds none. What it has taken by then stays.
+    /// Gives up an armed receive and its buffer, so that a long wait holds none, and later ones neither. What it has
+    /// taken by then stays.
     pub async fn let_go(&mut self) {
+        self.hold = Hold::Nothing;
         if self.intake.armed() != Armed::Receive {
             return self.intake.drop_receive();
         }
@@ -237,7 +253,7 @@ impl Reader {
     }
 
     fn size(&self) -> usize {
-        STEPS.get(self.step).copied().unwrap_or(Buffers::SMALL)
+        STEPS.get(usize::from(self.step)).copied().unwrap_or(Buffers::SMALL)
     }
 
     /// One call that does not wait, behind what the buffer holds.
@@ -255,7 +271,7 @@ impl Reader {
         }
         if received == room {
             self.state = Readiness::Likely;
-            self.step = (self.step + 1).min(STEPS.len() - 1);
+            self.step = (self.step + 1).min(STEP_MAX);
         } else if received < room / 4 {
             self.step = self.step.saturating_sub(1);
         }

@@ -10,6 +10,7 @@ use super::plan::Plan;
 use super::registry::Registry;
 use super::scratch::Scratches;
 use crate::clock::{Clock, Moment};
+use crate::downstream::Runners;
 use crate::exchange::request_id::RequestIds;
 use crate::log::access::AccessLog;
 use crate::net::{Buffers, Timers};
@@ -42,6 +43,8 @@ pub(crate) struct Local {
     pub(crate) registry: Registry,
     /// What an exchange needs and gives back.
     pub(crate) scratches: Scratches,
+    /// The futures in which exchanges run.
+    pub(crate) runners: Runners,
     /// The `Date` field's value.
     pub(crate) date: Date,
     /// Makes request ids.

@@ -110,6 +110,7 @@ impl Worker {
             accepting: Cell::new(0),
             registry: Registry::default(),
             scratches: scratch::Scratches::default(),
+            runners: crate::downstream::Runners::default(),
             date: date::Date::new(clock::wall()),
             request_ids: RequestIds::new(),
             connections: start.connections,

@@ -51,6 +51,13 @@ pub(crate) struct Stay {
     pub(crate) entry: Rc<Entry>,
 }
 
+impl Stay {
+    /// The worker's things.
+    pub(crate) fn local(&self) -> &Rc<super::Local> {
+        &self.local
+    }
+}
+
 impl Drop for Stay {
     fn drop(&mut self) {
         self.local.registry.entries.borrow_mut().try_remove(self.key);
