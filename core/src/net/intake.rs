@@ -14,8 +14,9 @@ use super::Buffer;
 use super::socket::{Socket, Watch};
 
 /// What is armed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Armed {
+    #[default]
     Nothing,
     Watch,
     Receive,
@@ -29,6 +30,8 @@ type Received = (io::Result<usize>, Buffer);
 pub(super) struct Intake {
     watch: Option<Watch>,
     receive: Option<Pin<Box<dyn Slot>>>,
+    /// Which of the two is armed; asked for at every poll, so it is kept beside the boxes.
+    armed: Armed,
 }
 
 impl Intake {
@@ -38,13 +41,7 @@ impl Intake {
     }
 
     pub(super) fn armed(&self) -> Armed {
-        if self.receive.as_ref().is_some_and(|slot| slot.is_armed()) {
-            Armed::Receive
-        } else if self.watch.as_ref().is_some_and(Watch::is_armed) {
-            Armed::Watch
-        } else {
-            Armed::Nothing
-        }
+        self.armed
     }
 
     /// Lends the buffer to the kernel. Nothing else is armed.
@@ -54,26 +51,35 @@ impl Intake {
             Box::pin(Receives { make: move |buffer| socket.clone().receive(buffer), armed: None })
         });
         slot.as_mut().arm(buffer);
+        self.armed = Armed::Receive;
     }
 
     /// Arms the watch if it is not armed, and takes note of who waits. Ready once per arming.
     pub(super) fn poll_watch(&mut self, socket: &Socket, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.watch.get_or_insert_with(|| socket.watch()).poll(cx)
+        self.armed = Armed::Watch;
+        let result = ready!(self.watch.get_or_insert_with(|| socket.watch()).poll(cx));
+        self.armed = Armed::Nothing;
+        Poll::Ready(result)
     }
 
     /// Takes note of who waits for the armed receive.
     pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Received> {
-        self.receive.as_mut().map_or(Poll::Pending, |slot| slot.as_mut().poll(cx))
+        let Some(slot) = &mut self.receive else { return Poll::Pending };
+        let received = ready!(slot.as_mut().poll(cx));
+        self.armed = Armed::Nothing;
+        Poll::Ready(received)
     }
 
     /// Gives up the receive, if one is armed, and its memory.
     pub(super) fn drop_receive(&mut self) {
         self.receive = None;
+        if self.armed == Armed::Receive {
+            self.armed = Armed::Nothing;
+        }
     }
 }
 
 trait Slot {
-    fn is_armed(&self) -> bool;
     fn arm(self: Pin<&mut Self>, buffer: Buffer);
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Received>;
 }
@@ -87,10 +93,6 @@ pin_project! {
 }
 
 impl<M: FnMut(Buffer) -> F, F: Future<Output = Received>> Slot for Receives<M, F> {
-    fn is_armed(&self) -> bool {
-        self.armed.is_some()
-    }
-
     fn arm(self: Pin<&mut Self>, buffer: Buffer) {
         let mut slot = self.project();
         let receive = (slot.make)(buffer);

@@ -168,15 +168,10 @@ pin_project! {
 }
 
 trait Arm {
-    fn is_armed(&self) -> bool;
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
 impl<M: FnMut() -> F, F: Future<Output = io::Result<()>>> Arm for Slot<M, F> {
-    fn is_armed(&self) -> bool {
-        self.armed.is_some()
-    }
-
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut slot = self.project();
         if slot.armed.is_none() {
@@ -194,11 +189,6 @@ impl<M: FnMut() -> F, F: Future<Output = io::Result<()>>> Arm for Slot<M, F> {
 pub(super) struct Watch(Pin<Box<dyn Arm>>);
 
 impl Watch {
-    /// Whether it is armed.
-    pub(super) fn is_armed(&self) -> bool {
-        self.0.is_armed()
-    }
-
     /// Arms the watch if it is not armed, and takes note of who waits. Ready once per arming.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.0.as_mut().poll(cx)
