@@ -92,6 +92,30 @@ fn two_buffers_arrive_in_order_whatever_their_sizes() {
 }
 
 #[test]
+fn what_came_whole_is_taken_whole_once_its_like_has_come() {
+    on_both(|| async {
+        let buffers = Buffers::new();
+        let deadline = Timers::start().deadline();
+        let (mut client, mut reader, _writer) = pair(&buffers).await;
+        for length in [4_200, 64 * 1024 + 200] {
+            let message = vec![b'x'; length];
+            let mut pieces = Vec::new();
+            // The first few are taken in pieces, and so is one of which only a part was there.
+            for _ in 0..50 {
+                client.write_all(&message).unwrap();
+                let (mut taken, mut count) = (0, 0);
+                while taken < length {
+                    taken += reader.recv(&deadline).await.unwrap().unwrap().len();
+                    count += 1;
+                }
+                pieces.push(count);
+            }
+            assert!(pieces.iter().filter(|count| **count == 1).count() > 25, "{length}: {pieces:?}");
+        }
+    });
+}
+
+#[test]
 fn a_recv_that_a_deadline_ends_loses_no_byte() {
     on_both(|| async {
         let buffers = Buffers::new();

@@ -47,10 +47,10 @@ impl Buffers {
     pub const TINY: usize = 4 * 1024;
     /// The usual size.
     pub const SMALL: usize = 16 * 1024;
-    /// The step between.
-    pub const MEDIUM: usize = 64 * 1024;
-    /// The size for bodies that keep a buffer full.
-    pub const LARGE: usize = 256 * 1024;
+    /// The step between: 64 KiB of a body and the head in front of it.
+    pub const MEDIUM: usize = 68 * 1024;
+    /// The size for bodies that keep a buffer full: four hold a body of 1 MiB and its head.
+    pub const LARGE: usize = 260 * 1024;
 
     /// No buffers yet.
     pub fn new() -> Rc<Self> {

@@ -3,7 +3,8 @@
 //! On the ring, a busy connection has one receive with the kernel, which holds a small buffer: when bytes come they
 //! are in it, and no call was made for them. A connection that rests holds no buffer, only a watch for readability;
 //! what it says can be read is taken with one call that does not wait. What keeps a buffer full is also taken with
-//! such calls, into larger and larger ones.
+//! such calls, into larger and larger ones, and a connection that has needed large ones is watched rather than given
+//! one to wait with: the same few serve all, and their bytes are still in the cache when they are sent.
 //!
 //! **No byte is lost to a receive that is given up.** [`Reader::let_go`] gives one up only where the kernel
 //! completes nothing but within this thread's own calls (`DEFER_TASKRUN`), after the driver has looked at every
@@ -57,16 +58,16 @@ pub struct Reader {
     hold: Hold,
     /// Index into [`STEPS`]: bodies that keep a buffer full get larger ones.
     step: u8,
-    /// Receives in a row without a wait.
+    /// Receives in a row without a wait; large ones count for more.
     row: u8,
     _counted: Receives,
 }
 
-/// Receives in a row before other connections get a turn.
+/// Receives in a row before other connections get a turn: about 1 MiB of a large body.
 const ROW_MAX: u8 = 16;
 
-const STEPS: [usize; 3] = [Buffers::SMALL, Buffers::MEDIUM, Buffers::LARGE];
-const STEP_MAX: u8 = 2;
+const STEPS: [usize; 4] = [Buffers::TINY, Buffers::SMALL, Buffers::MEDIUM, Buffers::LARGE];
+const STEP_MAX: u8 = 3;
 const _: () = assert!(STEPS.len() == STEP_MAX as usize + 1);
 
 impl Reader {
@@ -118,9 +119,10 @@ impl Reader {
         if self.intake.armed() == Armed::Nothing
             && hold == Hold::Buffer
             && matches!(self.state, Readiness::Unknown)
+            && self.size() <= Buffers::SMALL
             && Receives::may_arm()
         {
-            self.intake.arm_receive(&self.socket, self.buffers.take(Buffers::TINY));
+            self.intake.arm_receive(&self.socket, self.buffers.take(self.size()));
         }
         if self.intake.armed() == Armed::Receive {
             let Poll::Ready((result, buffer)) = self.intake.poll_receive(cx) else { return Poll::Pending };
@@ -234,18 +236,23 @@ impl Reader {
                 self.state = Readiness::Likely;
                 None
             }
-            Readiness::Likely | Readiness::Ready => {
-                let mut buffer = self.buffers.take(self.size());
-                match self.receive(&mut buffer) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-                    Err(error) => Some(Err(error.into())),
-                    Ok(0) => Some(Ok(None)),
-                    Ok(_) => Some(Ok(Some(buffer))),
+            state @ (Readiness::Likely | Readiness::Ready) => {
+                let mut buffer = self.buffers.take(self.size().max(Buffers::SMALL));
+                let received = match self.receive(&mut buffer) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                    Err(error) => return Some(Err(error.into())),
+                    Ok(0) => return Some(Ok(None)),
+                    Ok(received) => received,
+                };
+                // The rest of what did not fit says nothing about what comes next.
+                if matches!(state, Readiness::Ready) {
+                    self.step_down(received);
                 }
+                Some(Ok(Some(buffer)))
             }
             Readiness::Received(Some(buffer)) if buffer.room() == 0 => Some(Ok(Some(self.top_up(&buffer)))),
             Readiness::Received(received) => {
-                self.step = self.step.saturating_sub(1);
+                self.step_down(received.as_ref().map_or(0, Buffer::len));
                 Some(Ok(received))
             }
             Readiness::Failed(error) => Some(Err(error.into())),
@@ -254,6 +261,17 @@ impl Reader {
 
     fn size(&self) -> usize {
         STEPS.get(usize::from(self.step)).copied().unwrap_or(Buffers::SMALL)
+    }
+
+    fn step_up(&mut self) {
+        self.step = (self.step + 1).min(STEP_MAX);
+    }
+
+    /// A wait has brought so many bytes: smaller buffers will do if they were few.
+    fn step_down(&mut self, received: usize) {
+        if received < self.size() / 4 {
+            self.step = self.step.saturating_sub(1);
+        }
     }
 
     /// One call that does not wait, behind what the buffer holds.
@@ -267,19 +285,19 @@ impl Reader {
             }
         };
         if received > 0 {
-            self.row = self.row.saturating_add(1);
+            let weight = u8::try_from(1 + received / Buffers::MEDIUM).unwrap_or(u8::MAX);
+            self.row = self.row.saturating_add(weight);
         }
         if received == room {
             self.state = Readiness::Likely;
-            self.step = (self.step + 1).min(STEP_MAX);
-        } else if received < room / 4 {
-            self.step = self.step.saturating_sub(1);
+            self.step_up();
         }
         Ok(received)
     }
 
     /// A small buffer came back full: takes what is behind it, so that a body does not begin with a small piece.
     fn top_up(&mut self, full: &Buffer) -> Buffer {
+        self.step_up();
         let mut larger = self.buffers.take(self.size().max(full.len() * 2));
         larger.append().extend_from_slice(full.filled());
         match self.receive(&mut larger) {
