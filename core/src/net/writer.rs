@@ -1,9 +1,10 @@
 //! The sending half of a stream.
 
-use std::io;
+use std::io::{self, IoSlice};
+use std::ops::RangeInclusive;
 
 use monoio::io::AsyncWriteRent;
-use rustix::net::SendFlags;
+use rustix::net::{SendAncillaryBuffer, SendFlags};
 use socket2::SockRef;
 
 use super::gather::{Gather, Lent};
@@ -23,6 +24,12 @@ pub struct Writer {
 /// A second buffer up to this size is copied behind the first: cheaper than gathering.
 const COPY_MAX: usize = 4096;
 
+/// A send of so many bytes is first tried with a call of its own. The ring sends at its next turn, when many
+/// connections have each filled a buffer, and the bytes of the first have left the cache; sent at once, one buffer
+/// serves all. Less is not worth a call, and the pieces of long bodies cost more that way: 1.3 times as much at
+/// 260 KiB.
+const AT_ONCE: RangeInclusive<usize> = 16 * 1024..=72 * 1024;
+
 impl Writer {
     pub(super) fn new(socket: Socket) -> Self {
         Self { socket, spare: None, in_flight: false }
@@ -33,6 +40,14 @@ impl Writer {
     /// part keeps the memory until it is done.)
     pub async fn send(&mut self, mut buffer: Buffer, deadline: &Deadline) -> Result<Buffer, NetError> {
         self.begin()?;
+        buffer.consume(self.send_at_once(&buffer, &Buffer::empty(), deadline)?);
+        let buffer = self.send_rest(buffer, deadline).await?;
+        self.in_flight = false;
+        Ok(buffer)
+    }
+
+    /// Waits until the ring has sent all that is left.
+    async fn send_rest(&mut self, mut buffer: Buffer, deadline: &Deadline) -> Result<Buffer, NetError> {
         while !buffer.is_empty() {
             let mut half = self.socket.write_half();
             let (result, back) = until(half.write(buffer), deadline).await?;
@@ -42,7 +57,6 @@ impl Writer {
                 deadline.progressed();
             }
         }
-        self.in_flight = false;
         buffer.clear();
         Ok(buffer)
     }
@@ -81,6 +95,8 @@ impl Writer {
             return Ok((first, second));
         }
         self.begin()?;
+        let sent = self.send_at_once(&first, &second, deadline)?;
+        consume_two(&mut first, &mut second, sent);
         while !first.is_empty() && !second.is_empty() {
             let mut gather = self.spare.take().unwrap_or_default();
             gather.load(first, second);
@@ -88,15 +104,12 @@ impl Writer {
             let (result, Lent(mut gather)) = until(half.writev(Lent(gather)), deadline).await?;
             (first, second) = gather.unload();
             self.spare = Some(gather);
-            let sent = progress(result)?;
+            consume_two(&mut first, &mut second, progress(result)?);
             deadline.progressed();
-            let of_first = sent.min(first.len());
-            first.consume(of_first);
-            second.consume(sent - of_first);
         }
+        let first = self.send_rest(first, deadline).await?;
+        let second = self.send_rest(second, deadline).await?;
         self.in_flight = false;
-        let first = self.send(first, deadline).await?;
-        let second = self.send(second, deadline).await?;
         Ok((first, second))
     }
 
@@ -117,6 +130,24 @@ impl Writer {
         self.in_flight
     }
 
+    /// Sends what goes out without a wait; how much that was.
+    fn send_at_once(&self, first: &Buffer, second: &Buffer, deadline: &Deadline) -> Result<usize, NetError> {
+        if !AT_ONCE.contains(&(first.len() + second.len())) {
+            return Ok(0);
+        }
+        let parts = [IoSlice::new(first.filled()), IoSlice::new(second.filled())];
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        match rustix::net::sendmsg(&self.socket, &parts, &mut SendAncillaryBuffer::default(), flags) {
+            Ok(sent) => {
+                deadline.progressed();
+                Ok(sent)
+            }
+            // The ring waits for room.
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(0),
+            Err(error) => Err(io::Error::from(error).into()),
+        }
+    }
+
     fn begin(&mut self) -> Result<(), NetError> {
         if self.in_flight {
             return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
@@ -124,6 +155,12 @@ impl Writer {
         self.in_flight = true;
         Ok(())
     }
+}
+
+fn consume_two(first: &mut Buffer, second: &mut Buffer, sent: usize) {
+    let of_first = sent.min(first.len());
+    first.consume(of_first);
+    second.consume(sent - of_first);
 }
 
 /// Bytes of progress: an interrupted call is none, a write of nothing is a broken connection.
