@@ -334,3 +334,75 @@ fn giving_up_a_receive_loses_no_byte() {
         drop(reader);
     });
 }
+
+#[test]
+fn posted_buffers_come_in_order_and_whole_to_a_slow_reader() {
+    on_both(|| async {
+        let buffers = Buffers::new();
+        let deadline = Timers::start().deadline();
+        let (mut client, _reader, mut writer) = pair(&buffers).await;
+        let count = 400_u32;
+        let reader = std::thread::Builder::new().spawn(move || {
+            // By now the sender has filled what the kernel holds.
+            std::thread::park_timeout(Duration::from_millis(200));
+            let mut all = Vec::new();
+            client.read_to_end(&mut all).unwrap();
+            all
+        });
+        let mut refused = 0;
+        for number in 0..count {
+            let mut piece = buffers.take(Buffers::SMALL);
+            for _ in 0..4_000 {
+                piece.append().extend_from_slice(&number.to_be_bytes());
+            }
+            if let Err(piece) = writer.post(piece) {
+                refused += 1;
+                writer.send(piece, &deadline).await.unwrap();
+            }
+        }
+        writer.settle(&deadline).await.unwrap();
+        assert!(writer.is_settled());
+        writer.finish();
+        let all = reader.unwrap().join().unwrap();
+        let numbers: Vec<u32> =
+            all.chunks_exact(4).map(|four| u32::from_be_bytes(four.try_into().unwrap())).collect();
+        let wanted: Vec<u32> = (0..count).flat_map(|number| [number; 4_000]).collect();
+        assert!(numbers == wanted, "{} of {}", numbers.len(), wanted.len());
+        assert!(refused > 0, "nothing was ever under way");
+    });
+}
+
+#[test]
+fn a_posted_send_that_fails_shows_at_the_next() {
+    on_both(|| async {
+        let buffers = Buffers::new();
+        let deadline = Timers::start().deadline();
+        let (client, mut reader, mut writer) = pair(&buffers).await;
+        socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(client);
+        assert!(reader.recv(&deadline).await.is_err());
+        let mut piece = buffers.take(16);
+        piece.append().extend_from_slice(b"too late");
+        assert!(writer.post(piece).is_ok());
+        assert!(writer.settle(&deadline).await.is_err());
+        assert!(!writer.is_settled());
+        assert!(writer.send(buffers.take(16), &deadline).await.is_err());
+        assert!(writer.post(buffers.take(16)).is_err());
+    });
+}
+
+#[test]
+fn settling_ends_with_its_deadline_when_nobody_reads() {
+    on_both(|| async {
+        let buffers = Buffers::new();
+        let timers = Timers::start();
+        let (_client, _reader, mut writer) = pair(&buffers).await;
+        let mut large = buffers.take(Buffers::LARGE);
+        large.append().resize(64 << 20, 1);
+        assert!(writer.post(large).is_ok());
+        let deadline = timers.deadline();
+        deadline.set(Clock::new().now().after(Duration::from_millis(50)));
+        assert!(matches!(writer.settle(&deadline).await, Err(NetError::TimedOut)));
+        // Dropped with the send under way: it is given up.
+    });
+}

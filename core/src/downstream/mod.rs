@@ -124,17 +124,28 @@ async fn serve(mut connection: Box<Connection>) {
         match after {
             After::KeepAlive => match rest(&local, &mut connection, since).await {
                 Some(moment) => began = Some(moment),
-                None => return,
+                None => return settle(&local, &mut connection).await,
             },
             After::Finish if connection.input.is_empty() && connection.reader.has_read_all() => {
                 let Connection { reader, writer, .. } = *connection;
                 return net::close(reader, writer);
             }
             After::Finish | After::Linger => return Box::pin(linger::linger(&local, *connection)).await,
-            After::Close => return,
+            After::Close => return settle(&local, &mut connection).await,
             After::Reset => return connection.writer.reset_on_close(),
         }
     }
+}
+
+/// Waits until the kernel has taken the last answer, which was not waited for when it was sent.
+async fn settle(local: &Local, connection: &mut Connection) {
+    if connection.writer.is_settled() {
+        return;
+    }
+    let time = connection.stay.entry.listener.with_spec(|spec| spec.limits.body_timeout);
+    connection.set_deadline(local, local.now().after(time.unwrap_or_default()));
+    // A client that does not take it, or is gone, ends the wait.
+    let _ = Box::pin(connection.writer.settle(&connection.stay.entry.deadline)).await;
 }
 
 /// Sees a connection from the accept to its first byte.
@@ -174,6 +185,8 @@ async fn rest(local: &Local, connection: &mut Connection, since: Moment) -> Opti
             Idle::Over => connection.reader.let_go().await,
         }
     }
+    // Forgets a send that is over.
+    let _ = connection.writer.is_settled();
     // Asked for each time: a reload may have changed it.
     let idle_timeout = connection.stay.entry.listener.with_spec(|spec| spec.limits.idle_timeout);
     match idle(local, connection, since.after(idle_timeout.unwrap_or_default())).await {

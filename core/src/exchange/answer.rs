@@ -6,7 +6,7 @@ use ringway_http::{Framing, Known, Method, Persistence};
 use super::body::{self, Rest};
 use super::{Exchange, Scratch};
 use crate::downstream::After;
-use crate::net::{Buffer, Buffers};
+use crate::net::{Buffer, Buffers, NetError};
 
 /// An answer of the gateway's own whose head is encoded.
 pub(super) struct Own {
@@ -28,8 +28,8 @@ impl Exchange<'_> {
             own.out.append().extend_from_slice(body);
         }
         let out = std::mem::take(&mut own.out);
-        match self.send_own_with(out, own.persistence).await {
-            Ok(_) => self.finish_own(&own).await,
+        match self.send_own_end(out, own.persistence).await {
+            Ok(()) => self.finish_own(&own).await,
             Err(after) => after,
         }
     }
@@ -63,30 +63,40 @@ impl Exchange<'_> {
 
     /// Sends a part of an answer. `Err`: the client could not be written to.
     pub(super) async fn send_own_part(&mut self, out: Buffer) -> Result<Buffer, After> {
-        self.send_own_with(out, Persistence::KeepAlive).await
-    }
-
-    /// Sends a part of an answer, or with [`Persistence::Close`] the end of the connection's last.
-    async fn send_own_with(&mut self, out: Buffer, persistence: Persistence) -> Result<Buffer, After> {
         let len = out.len() as u64;
         let deadline = &self.scratch.write_deadline;
         deadline.set_sliding(self.limits.body_timeout);
-        let writer = &mut self.connection.writer;
-        let sent = match persistence {
-            Persistence::KeepAlive => writer.send(out, deadline).await,
-            Persistence::Close => writer.send_last(out, deadline).await,
+        let sent = self.connection.writer.send(out, deadline).await;
+        self.own_sent(len, sent)
+    }
+
+    /// Sends a whole answer. One that leaves the connection open is not waited for; one that does not is its last.
+    async fn send_own_end(&mut self, out: Buffer, persistence: Persistence) -> Result<(), After> {
+        let len = out.len() as u64;
+        let out = match persistence {
+            Persistence::KeepAlive => self.connection.writer.post(out),
+            Persistence::Close => Err(out),
         };
-        match sent {
-            Ok(out) => {
-                self.record.bytes_out += len;
-                Ok(out)
-            }
-            Err(error) => {
-                let fault = self.true_fault(super::response::send_fault(&error));
-                self.record.fault(fault);
-                Err(After::Close)
-            }
+        let Err(out) = out else {
+            self.record.bytes_out += len;
+            return Ok(());
+        };
+        if persistence == Persistence::KeepAlive {
+            return self.send_own_part(out).await.map(drop);
         }
+        let deadline = &self.scratch.write_deadline;
+        deadline.set_sliding(self.limits.body_timeout);
+        let sent = self.connection.writer.send_last(out, deadline).await;
+        self.own_sent(len, sent).map(drop)
+    }
+
+    /// Takes note of what became of a send.
+    fn own_sent(&mut self, len: u64, sent: Result<Buffer, NetError>) -> Result<Buffer, After> {
+        sent.inspect(|_| self.record.bytes_out += len).map_err(|error| {
+            let fault = self.true_fault(super::response::send_fault(&error));
+            self.record.fault(fault);
+            After::Close
+        })
     }
 
     /// What becomes of the connection once an answer has been sent whole.

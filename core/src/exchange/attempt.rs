@@ -85,10 +85,13 @@ impl Exchange<'_> {
         let framing = self.request_framing()?;
         let out = self.encode_request(attempt, framing);
         up.deadline.set(attempt.until);
-        up.writer.send(out, &up.deadline).await.map_err(|error| match error {
-            NetError::TimedOut => Fault::UpstreamTimeout,
-            NetError::Io(_) => Fault::ResetBeforeHead,
-        })?;
+        // Not waited for: an endpoint that does not take it does not answer it either.
+        if let Err(out) = up.writer.post(out) {
+            up.writer.send(out, &up.deadline).await.map_err(|error| match error {
+                NetError::TimedOut => Fault::UpstreamTimeout,
+                NetError::Io(_) => Fault::ResetBeforeHead,
+            })?;
+        }
         self.record.stages.sent_us = Some(self.record.stage(self.local));
         let streams = attempt.ready.is_none();
         if streams {

@@ -179,13 +179,23 @@ impl Relay<'_> {
         Ok(out)
     }
 
+    /// Sends the end. A connection that lives on is not kept from its next message by it.
     async fn flush_end(&mut self, out: Buffer) -> Result<(), RelayError> {
-        if out.is_empty() || self.then == Persistence::KeepAlive {
-            return self.flush(out).await.map(drop);
+        if out.is_empty() {
+            return Ok(());
         }
-        self.move_write_deadline();
         let len = out.len() as u64;
-        self.writer.send_last(out, self.write_deadline).await.map_err(RelayError::Write)?;
+        match self.then {
+            Persistence::KeepAlive => {
+                if let Err(out) = self.writer.post(out) {
+                    return self.flush(out).await.map(drop);
+                }
+            }
+            Persistence::Close => {
+                self.move_write_deadline();
+                self.writer.send_last(out, self.write_deadline).await.map_err(RelayError::Write)?;
+            }
+        }
         self.bytes_out.set(self.bytes_out.get() + len);
         Ok(())
     }

@@ -87,6 +87,7 @@ impl Way<'_> {
             }
             next = self.receive().await?;
         }
+        self.writer.settle(self.deadline).await?;
         self.writer.finish();
         Ok(())
     }

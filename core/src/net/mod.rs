@@ -11,6 +11,7 @@ mod gather;
 mod intake;
 mod listener;
 mod mailbox;
+mod outbox;
 mod reader;
 mod runtime;
 mod socket;

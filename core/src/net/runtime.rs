@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use ringway_config::snapshot::Driver;
 
 use super::socket::{set_epoll, set_ring};
-use super::{Timers, file, mailbox};
+use super::{Timers, file, mailbox, outbox};
 
 /// Which driver runs, for the first log line and the metric.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +89,7 @@ async fn whole<F: Future>(main: F) -> F::Output {
     let output = main.await;
     file::close_desk();
     mailbox::forget_seats();
+    outbox::stop();
     Timers::stop().await;
     output
 }

@@ -21,7 +21,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use monoio::io::{AsyncReadRent, OwnedReadHalf, OwnedWriteHalf};
+use monoio::io::{AsyncReadRent, AsyncWriteRent, OwnedReadHalf, OwnedWriteHalf};
 use monoio::net::UnixStream;
 use pin_project_lite::pin_project;
 
@@ -125,6 +125,11 @@ impl Socket {
     /// [`Reader::let_go`]: super::Reader::let_go
     pub(super) async fn receive(self, buffer: Buffer) -> (io::Result<usize>, Buffer) {
         OwnedReadHalf(self.0).read(buffer).await
+    }
+
+    /// Sends once.
+    pub(super) async fn send(self, buffer: Buffer) -> (io::Result<usize>, Buffer) {
+        OwnedWriteHalf(self.0).write(buffer).await
     }
 
     /// Waits for readability, once.

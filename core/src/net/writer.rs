@@ -1,13 +1,16 @@
 //! The sending half of a stream.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::ops::RangeInclusive;
+use std::task::Poll;
 
 use monoio::io::AsyncWriteRent;
 use rustix::net::{SendAncillaryBuffer, SendFlags};
 use socket2::SockRef;
 
 use super::gather::{Gather, Lent};
+use super::outbox::{self, Status, Ticket};
 use super::socket::Socket;
 use super::transport::until;
 use super::{Buffer, Deadline, NetError};
@@ -19,6 +22,8 @@ pub struct Writer {
     spare: Option<Box<Gather>>,
     /// Set while a send is with the kernel: one that was dropped leaves it set.
     in_flight: bool,
+    /// A posted send that was not known to be over.
+    posted: Option<Ticket>,
 }
 
 /// A second buffer up to this size is copied behind the first: cheaper than gathering.
@@ -32,14 +37,70 @@ const AT_ONCE: RangeInclusive<usize> = 16 * 1024..=72 * 1024;
 
 impl Writer {
     pub(super) fn new(socket: Socket) -> Self {
-        Self { socket, spare: None, in_flight: false }
+        Self { socket, spare: None, in_flight: false, posted: None }
+    }
+
+    /// Gives a buffer to the kernel and does not wait: what the kernel does not take at once is sent when it can be.
+    /// An error shows at the next send or at [`Self::settle`]; until then the connection's end would cut what was
+    /// posted, so settle before it. `Err`: too much is under way already; to be sent with [`Self::send`].
+    pub fn post(&mut self, buffer: Buffer) -> Result<(), Buffer> {
+        if self.in_flight {
+            return Err(buffer);
+        }
+        if let Some(ticket) = self.posted {
+            if let Err(buffer) = outbox::append(ticket, buffer) {
+                return match outbox::status(ticket, None) {
+                    Status::Done => {
+                        self.posted = Some(outbox::post(&self.socket, buffer));
+                        Ok(())
+                    }
+                    Status::Sending => Err(buffer),
+                    Status::Failed(_) => {
+                        // Every further send fails, which is how it shows.
+                        (self.posted, self.in_flight) = (None, true);
+                        Err(buffer)
+                    }
+                };
+            }
+            return Ok(());
+        }
+        self.posted = Some(outbox::post(&self.socket, buffer));
+        Ok(())
+    }
+
+    /// Waits until the kernel has taken what was posted.
+    pub async fn settle(&mut self, deadline: &Deadline) -> Result<(), NetError> {
+        let Some(ticket) = self.posted else { return Ok(()) };
+        let settled = poll_fn(|cx| match outbox::status(ticket, Some(cx.waker())) {
+            Status::Done => Poll::Ready(Ok(())),
+            Status::Failed(error) => Poll::Ready(Err(error.into())),
+            Status::Sending => deadline.poll_expired(cx).map(|()| Err(NetError::TimedOut)),
+        })
+        .await;
+        self.in_flight = settled.is_err();
+        if !matches!(settled, Err(NetError::TimedOut)) {
+            self.posted = None;
+        }
+        settled
+    }
+
+    /// Whether the kernel has taken all that was posted.
+    pub fn is_settled(&mut self) -> bool {
+        let Some(ticket) = self.posted else { return !self.in_flight };
+        outbox::look();
+        match outbox::status(ticket, None) {
+            Status::Done => self.posted = None,
+            Status::Sending => return false,
+            Status::Failed(_) => (self.posted, self.in_flight) = (None, true),
+        }
+        !self.in_flight
     }
 
     /// Sends all of a buffer, and gives it back cleared. After an error, or when the future was dropped before its
     /// end, the connection is of no use: nobody can tell what was sent, and every further send fails. (The kernel's
     /// part keeps the memory until it is done.)
     pub async fn send(&mut self, mut buffer: Buffer, deadline: &Deadline) -> Result<Buffer, NetError> {
-        self.begin()?;
+        self.begin(deadline).await?;
         buffer.consume(self.send_at_once(&buffer, &Buffer::empty(), deadline)?);
         let buffer = self.send_rest(buffer, deadline).await?;
         self.in_flight = false;
@@ -65,7 +126,7 @@ impl Writer {
     /// does not fill a segment until then, so that the end travels with it: one segment, and one wake-up of the
     /// client, where there would be two.
     pub async fn send_last(&mut self, mut buffer: Buffer, deadline: &Deadline) -> Result<Buffer, NetError> {
-        if self.in_flight {
+        if self.in_flight || self.posted.is_some() {
             return self.send(buffer, deadline).await;
         }
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL | SendFlags::MORE;
@@ -94,7 +155,7 @@ impl Writer {
             first.clear();
             return Ok((first, second));
         }
-        self.begin()?;
+        self.begin(deadline).await?;
         let sent = self.send_at_once(&first, &second, deadline)?;
         consume_two(&mut first, &mut second, sent);
         while !first.is_empty() && !second.is_empty() {
@@ -127,7 +188,7 @@ impl Writer {
 
     /// Whether a send is with the kernel, or was given up there.
     pub(super) fn is_in_flight(&self) -> bool {
-        self.in_flight
+        self.in_flight || self.posted.is_some()
     }
 
     /// Sends what goes out without a wait; how much that was.
@@ -148,7 +209,11 @@ impl Writer {
         }
     }
 
-    fn begin(&mut self) -> Result<(), NetError> {
+    async fn begin(&mut self, deadline: &Deadline) -> Result<(), NetError> {
+        // Nothing may overtake what was posted.
+        if self.posted.is_some() {
+            self.settle(deadline).await?;
+        }
         if self.in_flight {
             return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
         }
@@ -164,11 +229,19 @@ fn consume_two(first: &mut Buffer, second: &mut Buffer, sent: usize) {
 }
 
 /// Bytes of progress: an interrupted call is none, a write of nothing is a broken connection.
-fn progress(result: io::Result<usize>) -> Result<usize, NetError> {
+pub(super) fn progress(result: io::Result<usize>) -> io::Result<usize> {
     match result {
-        Ok(0) => Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+        Ok(0) => Err(io::ErrorKind::WriteZero.into()),
         Ok(sent) => Ok(sent),
         Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.posted {
+            outbox::cancel(ticket);
+        }
     }
 }

@@ -123,7 +123,11 @@ impl Checkout {
 
     /// Gives the connection back to its pool.
     pub(crate) fn release(self, _proof: Reusable, now: Moment) {
-        let Self { reader, writer, deadline, _in_use: in_use, .. } = self;
+        let Self { reader, mut writer, deadline, _in_use: in_use, .. } = self;
+        // An answer that came before its request was sent whole says nothing about what the endpoint will read.
+        if !writer.is_settled() {
+            return;
+        }
         deadline.clear();
         in_use.0.keep(Connection { reader, writer, deadline }, now);
     }
