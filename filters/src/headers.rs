@@ -16,7 +16,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ringway_http::{FieldName, Fields, RequestHead, ResponseHead};
+use ringway_http::{FieldName, Fields, LineAt, NameAt, Prepared, RequestHead, ResponseHead};
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
@@ -57,20 +57,38 @@ pub(crate) struct Edits {
 }
 
 /// What was typed, checked and compiled.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default, Clone, PartialEq)]
 pub(crate) struct Config {
     request: Steps,
     response: Steps,
 }
 
-/// The steps of one direction, each in the file's order.
-#[derive(Debug, Default, PartialEq)]
+/// The steps of one direction, in three pieces of memory: where there are thousands of routes, what one of them does is
+/// cold when its turn comes, and each piece costs more than the instructions on it.
+#[derive(Debug, Default, Clone, PartialEq)]
 struct Steps {
-    remove: Vec<FieldName>,
-    rename: Vec<(FieldName, FieldName)>,
-    set: Vec<(FieldName, Template)>,
-    add: Vec<(FieldName, Template)>,
+    /// Names, and lines without variables.
+    prepared: Prepared,
+    /// Removals, then renames, sets, and additions; each in the file's order.
+    list: Box<[Step]>,
+    /// Values with variables.
+    templates: Vec<Template>,
 }
+
+/// One step; names and lines are those of its [`Steps`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Step {
+    Remove(NameAt),
+    Rename(NameAt, NameAt),
+    SetLine(LineAt),
+    Set(NameAt, TemplateAt),
+    AddLine(LineAt),
+    Add(NameAt, TemplateAt),
+}
+
+/// The place of a template in its [`Steps`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct TemplateAt(u32);
 
 /// Memory for values on their way from one line to another.
 #[derive(Debug, Default)]
@@ -116,8 +134,7 @@ impl Filter for Headers {
 
     fn params(config: &Config) -> Vec<&str> {
         let steps = [&config.request, &config.response];
-        let values = steps.into_iter().flat_map(|steps| steps.set.iter().chain(&steps.add));
-        values.flat_map(|(_, value)| value.params()).collect()
+        steps.into_iter().flat_map(|steps| &steps.templates).flat_map(Template::params).collect()
     }
 
     fn seat(config: &Arc<Config>) -> Self {
@@ -136,31 +153,47 @@ impl Filter for Headers {
 
 impl Steps {
     fn run(&self, scratch: &mut Scratch, fields: &mut Fields, facts: &Facts) {
-        for name in &self.remove {
-            fields.remove_name(name);
-        }
-        for (from, to) in &self.rename {
-            rename(scratch, fields, from, to);
-        }
-        for (name, value) in &self.set {
-            scratch.clear();
-            value.expand(facts, &mut scratch.bytes);
-            if fields.set_name(name, &scratch.bytes).is_err() {
-                // What the client sent under this name must not pass for what the gateway says.
-                fields.remove_name(name);
+        let Self { prepared, list, .. } = self;
+        // A prepared line is valid, so it can only be refused where there are four thousand million bytes of fields.
+        for step in list {
+            match *step {
+                Step::Remove(name) => {
+                    fields.remove_name(prepared.name(name));
+                }
+                Step::Rename(from, to) => rename(scratch, fields, prepared.name(from), prepared.name(to)),
+                Step::SetLine(line) => {
+                    let _ = fields.set_line(prepared.line(line));
+                }
+                Step::Set(name, value) => {
+                    let name = prepared.name(name);
+                    self.expand(value, scratch, facts);
+                    if fields.set_name(name, &scratch.bytes).is_err() {
+                        // What the client sent under this name must not pass for what the gateway says.
+                        fields.remove_name(name);
+                    }
+                }
+                Step::AddLine(line) => {
+                    let _ = fields.push_line(prepared.line(line));
+                }
+                Step::Add(name, value) => {
+                    self.expand(value, scratch, facts);
+                    // An invalid value is left out, as documented above.
+                    let _ = fields.push_name(prepared.name(name), &scratch.bytes);
+                }
             }
         }
-        for (name, value) in &self.add {
-            scratch.clear();
-            value.expand(facts, &mut scratch.bytes);
-            // An invalid value is left out, as documented above.
-            let _ = fields.push_name(name, &scratch.bytes);
+    }
+
+    fn expand(&self, at: TemplateAt, scratch: &mut Scratch, facts: &Facts) {
+        scratch.clear();
+        if let Some(template) = self.templates.get(at.0 as usize) {
+            template.expand(facts, &mut scratch.bytes);
         }
     }
 }
 
 /// Moves the lines of one name to the end, under another name.
-fn rename(scratch: &mut Scratch, fields: &mut Fields, from: &FieldName, to: &FieldName) {
+fn rename(scratch: &mut Scratch, fields: &mut Fields, from: FieldName<'_>, to: FieldName<'_>) {
     scratch.clear();
     for value in fields.values(from.as_str()) {
         scratch.bytes.extend_from_slice(value);
@@ -198,7 +231,12 @@ struct Check<'e> {
 
 impl Check<'_> {
     fn edits(&mut self, edits: Edits) -> Steps {
-        let remove = edits.remove.iter().filter_map(|name| self.name("remove", name)).collect();
+        let mut made = Making::default();
+        for name in &edits.remove {
+            if self.name("remove", name) {
+                made.push_name(name, Step::Remove);
+            }
+        }
         self.once("remove", edits.remove.iter());
         for (table, entries) in [("rename", &edits.rename), ("set", &edits.set), ("add", &edits.add)] {
             for name in entries.keys() {
@@ -206,29 +244,31 @@ impl Check<'_> {
             }
             self.once(table, entries.keys());
         }
-        let mut rename = Vec::new();
         for (from, to) in in_file_order(edits.rename) {
-            let to = self.name(&format!("rename.{}", from.get_ref()), &to);
-            rename.extend(FieldName::new(from.get_ref()).ok().zip(to));
+            if self.name(&format!("rename.{}", from.get_ref()), &to) {
+                made.rename(&from, &to);
+            }
         }
-        Steps { remove, rename, set: self.values("set", edits.set), add: self.values("add", edits.add) }
+        self.values("set", edits.set, |name, value| made.value(name, value, Step::SetLine, Step::Set));
+        self.values("add", edits.add, |name, value| made.value(name, value, Step::AddLine, Step::Add));
+        made.finish()
     }
 
     fn error(&mut self, name: &Spanned<String>, key: &str, message: String) {
         self.errors.push(FilterError::new(name.span(), format!("{}.{key}", self.side), message));
     }
 
-    /// A name must be a token (RFC 9110, 5.1) and not the gateway's own.
-    fn name(&mut self, key: &str, name: &Spanned<String>) -> Option<FieldName> {
+    /// A name must be a token (RFC 9110, 5.1) and not the gateway's own. Whether it is a token.
+    fn name(&mut self, key: &str, name: &Spanned<String>) -> bool {
         let text = name.get_ref();
-        let Ok(checked) = FieldName::new(text) else {
+        if Prepared::default().add_name(text).is_err() {
             self.error(name, key, format!("`{}` is not a field name", text.escape_default()));
-            return None;
-        };
+            return false;
+        }
         if let Some((field, why)) = RESERVED.iter().find(|(field, _)| field.eq_ignore_ascii_case(text)) {
             self.error(name, key, format!("`{field}` cannot be changed here: it {why}"));
         }
-        Some(checked)
+        true
     }
 
     /// TOML tells `X-A` and `x-a` apart, HTTP does not.
@@ -251,8 +291,8 @@ impl Check<'_> {
         &mut self,
         table: &str,
         entries: BTreeMap<Spanned<String>, Spanned<String>>,
-    ) -> Vec<(FieldName, Template)> {
-        let mut compiled = Vec::new();
+        mut compiled: impl FnMut(&str, Template),
+    ) {
         for (name, value) in in_file_order(entries) {
             let key = format!("{table}.{}", name.get_ref());
             let text = value.get_ref();
@@ -262,12 +302,54 @@ impl Check<'_> {
                 self.error(&value, &key, "a field's value cannot begin or end with white space".to_owned());
             }
             match Template::compile(text) {
-                // A name that is none was named by an error already.
-                Ok(template) => compiled.extend(FieldName::new(name.get_ref()).ok().zip(Some(template))),
+                Ok(template) => compiled(name.get_ref(), template),
                 Err(error) => self.error(&value, &key, error.to_string()),
             }
         }
-        compiled
+    }
+}
+
+/// The steps of one direction while they are collected. What is invalid is left out here: an error names it, and the
+/// filter is not built.
+#[derive(Default)]
+struct Making {
+    prepared: Prepared,
+    steps: Vec<Step>,
+    templates: Vec<Template>,
+}
+
+impl Making {
+    fn push_name(&mut self, name: &Spanned<String>, step: impl FnOnce(NameAt) -> Step) {
+        self.steps.extend(self.prepared.add_name(name.get_ref()).map(step));
+    }
+
+    fn rename(&mut self, from: &Spanned<String>, to: &Spanned<String>) {
+        if let (Ok(from), Ok(to)) =
+            (self.prepared.add_name(from.get_ref()), self.prepared.add_name(to.get_ref()))
+        {
+            self.steps.push(Step::Rename(from, to));
+        }
+    }
+
+    fn value(
+        &mut self,
+        name: &str,
+        value: Template,
+        line: impl FnOnce(LineAt) -> Step,
+        filled: impl FnOnce(NameAt, TemplateAt) -> Step,
+    ) {
+        if let Some(text) = value.literal() {
+            self.steps.extend(self.prepared.add_line(name, text.as_bytes()).map(line));
+        } else if let (Ok(name), Ok(at)) = (self.prepared.add_name(name), u32::try_from(self.templates.len()))
+        {
+            self.templates.push(value);
+            self.steps.push(filled(name, TemplateAt(at)));
+        }
+    }
+
+    fn finish(mut self) -> Steps {
+        self.prepared.shrink();
+        Steps { prepared: self.prepared, list: self.steps.into(), templates: self.templates }
     }
 }
 

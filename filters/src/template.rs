@@ -69,6 +69,15 @@ impl Template {
         Ok(Self { pieces })
     }
 
+    /// The value, if no variable is in it.
+    pub(crate) fn literal(&self) -> Option<&str> {
+        match &*self.pieces {
+            [] => Some(""),
+            [Piece::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
     /// Appends the value for an exchange.
     pub(crate) fn expand(&self, facts: &Facts, out: &mut Vec<u8>) {
         for piece in &self.pieces {
@@ -184,6 +193,15 @@ mod tests {
         ] {
             let error = Template::compile(text).unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_value_without_variables_is_known_beforehand() {
+        for (text, literal) in
+            [("", Some("")), ("a$$b", Some("a$b")), ("$$", Some("$")), ("$host", None), ("a$host", None)]
+        {
+            assert_eq!(Template::compile(text).unwrap().literal(), literal, "{text}");
         }
     }
 

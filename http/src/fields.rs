@@ -3,6 +3,7 @@
 
 use crate::known::{HOP_BY_HOP, is_control};
 use crate::octets::{is_token, is_value, trim};
+use crate::prepared::{FieldLine, FieldName};
 
 pub use crate::known::Known;
 
@@ -11,37 +12,13 @@ pub use crate::known::Known;
 #[error("not a valid field name or value")]
 pub struct InvalidField;
 
-/// A field name that is known to be a token, for whoever uses the same name again and again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FieldName {
-    text: String,
-    known: Option<Known>,
-}
-
-impl FieldName {
-    /// Refused when it is not a token.
-    pub fn new(text: &str) -> Result<Self, InvalidField> {
-        let known = Name::checked(text)?.known;
-        Ok(Self { text: text.to_owned(), known })
-    }
-
-    /// As it was given.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    fn name(&self) -> Name<'_> {
-        Name { text: self.text.as_bytes(), known: self.known, prefix: None }
-    }
-}
-
 /// A token, and which known field it names.
 #[derive(Clone, Copy)]
-struct Name<'a> {
-    text: &'a [u8],
-    known: Option<Known>,
+pub(crate) struct Name<'a> {
+    pub(crate) text: &'a [u8],
+    pub(crate) known: Option<Known>,
     /// The name with its separator, where that is at hand.
-    prefix: Option<&'static str>,
+    pub(crate) prefix: Option<&'a [u8]>,
 }
 
 impl<'a> Name<'a> {
@@ -50,7 +27,7 @@ impl<'a> Name<'a> {
         Self { text: text.as_bytes(), known: Known::from_name(text), prefix: None }
     }
 
-    fn checked(text: &'a str) -> Result<Self, InvalidField> {
+    pub(crate) fn checked(text: &'a str) -> Result<Self, InvalidField> {
         let name = Self::of(text);
         if name.known.is_some() || is_token(name.text) { Ok(name) } else { Err(InvalidField) }
     }
@@ -58,7 +35,7 @@ impl<'a> Name<'a> {
 
 impl From<Known> for Name<'static> {
     fn from(known: Known) -> Self {
-        Self { text: known.name().as_bytes(), known: Some(known), prefix: Some(known.prefix()) }
+        Self { text: known.name().as_bytes(), known: Some(known), prefix: Some(known.prefix().as_bytes()) }
     }
 }
 
@@ -88,9 +65,9 @@ struct Line {
 }
 
 /// Between a name and its value.
-const SEPARATOR: &[u8; 2] = b": ";
+pub(crate) const SEPARATOR: &[u8; 2] = b": ";
 /// After a value.
-const LINE_END: &[u8; 2] = b"\r\n";
+pub(crate) const LINE_END: &[u8; 2] = b"\r\n";
 
 impl Fields {
     /// An empty list.
@@ -115,9 +92,19 @@ impl Fields {
         self.push_checked(name.into(), value)
     }
 
-    /// Appends a line of that name.
-    pub fn push_name(&mut self, name: &FieldName, value: &[u8]) -> Result<(), InvalidField> {
-        self.push_checked(name.name(), value)
+    /// Appends a line of a name that was checked before.
+    pub fn push_name(&mut self, name: FieldName<'_>, value: &[u8]) -> Result<(), InvalidField> {
+        self.push_checked(name.0, value)
+    }
+
+    /// Appends a line that was prepared. Refused only when there would be too many bytes.
+    pub fn push_line(&mut self, line: FieldLine<'_>) -> Result<(), InvalidField> {
+        let start = self.bytes.len();
+        let end = (start + line.text.len()).saturating_sub(LINE_END.len());
+        let line_at = Line::new(start, start + line.name.text.len(), end, line.name.known)?;
+        self.bytes.extend_from_slice(line.text);
+        self.add(line_at);
+        Ok(())
     }
 
     /// Removes every line of that name, then appends one. An invalid name or value changes nothing.
@@ -131,8 +118,14 @@ impl Fields {
     }
 
     /// The same for a name that was checked before.
-    pub fn set_name(&mut self, name: &FieldName, value: &[u8]) -> Result<(), InvalidField> {
-        self.set_checked(name.name(), value)
+    pub fn set_name(&mut self, name: FieldName<'_>, value: &[u8]) -> Result<(), InvalidField> {
+        self.set_checked(name.0, value)
+    }
+
+    /// Removes every line of its name, then appends a line that was prepared.
+    pub fn set_line(&mut self, line: FieldLine<'_>) -> Result<(), InvalidField> {
+        self.remove_lines(line.name);
+        self.push_line(line)
     }
 
     /// Removes every line of that name; how many there were.
@@ -155,8 +148,8 @@ impl Fields {
     }
 
     /// Removes every line of a name that was checked before; how many there were.
-    pub fn remove_name(&mut self, name: &FieldName) -> usize {
-        self.remove_lines(name.name())
+    pub fn remove_name(&mut self, name: FieldName<'_>) -> usize {
+        self.remove_lines(name.0)
     }
 
     /// Removes what belongs to one connection only: the fields that `Connection` names, and
@@ -210,7 +203,7 @@ impl Fields {
             let tail = block.get(name_end..).unwrap_or_default();
             let ends = block.get(value_end..).is_some_and(|rest| rest.starts_with(LINE_END));
             if ends && tail.starts_with(SEPARATOR) {
-                self.push_line(Line::new(base + start, base + name_end, base + value_end, known)?);
+                self.add(Line::new(base + start, base + name_end, base + value_end, known)?);
                 start = value_end + LINE_END.len();
             } else {
                 self.append(Name { text: name.as_bytes(), known, prefix: None }, value)?;
@@ -262,18 +255,18 @@ impl Fields {
         let value_end = name_end + SEPARATOR.len() + value.len();
         let line = Line::new(start, name_end, value_end, name.known)?;
         if let Some(prefix) = name.prefix {
-            self.bytes.extend_from_slice(prefix.as_bytes());
+            self.bytes.extend_from_slice(prefix);
         } else {
             self.bytes.extend_from_slice(name.text);
             self.bytes.extend_from_slice(SEPARATOR);
         }
         self.bytes.extend_from_slice(value);
         self.bytes.extend_from_slice(LINE_END);
-        self.push_line(line);
+        self.add(line);
         Ok(())
     }
 
-    fn push_line(&mut self, line: Line) {
+    fn add(&mut self, line: Line) {
         self.present |= line.known.map_or(0, Known::bit);
         self.lines.push(line);
     }
@@ -436,6 +429,7 @@ fn offset(value: usize) -> Result<u32, InvalidField> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prepared::Prepared;
 
     fn of(lines: &[(&str, &str)]) -> Fields {
         let mut fields = Fields::new();
@@ -539,8 +533,10 @@ mod tests {
         assert_eq!(written(&fields, Known::Date.bit()), "Host: a\r\nX-A: 1\r\nX-B: 2\r\nX-C: \r\nX-D: 4\r\n");
         fields.set("x-b", b"3").unwrap();
         fields.set_known(Known::Host, b"b").unwrap();
-        fields.push_name(&FieldName::new("X-E").unwrap(), b"5").unwrap();
-        assert_eq!(fields.remove_name(&FieldName::new("x-d").unwrap()), 1);
+        let mut names = Prepared::default();
+        let (e, d) = (names.add_name("X-E").unwrap(), names.add_name("x-d").unwrap());
+        fields.push_name(names.name(e), b"5").unwrap();
+        assert_eq!(fields.remove_name(names.name(d)), 1);
         assert_eq!(written(&fields, 0), "X-A: 1\r\nDate: \r\nX-C: \r\nx-b: 3\r\nHost: b\r\nX-E: 5\r\n");
         assert_eq!(written(&Fields::new(), 0), "");
     }

@@ -1,6 +1,6 @@
 //! What an HTTP message is: bytes in, events out. No sockets, no clock, no await.
 //!
-//! `fields`, `head` and `target` hold a parsed message head; `h1` holds the HTTP/1.1 machines that
+//! `fields`, `prepared`, `head` and `target` hold a parsed message head; `h1` holds the HTTP/1.1 machines that
 //! read and write messages; `error` says what was wrong with one.
 #![forbid(unsafe_code)]
 
@@ -8,11 +8,13 @@ pub mod error;
 pub mod fields;
 pub mod h1;
 pub mod head;
+pub mod prepared;
 pub mod target;
 
 mod known;
 mod octets;
 
 pub use error::{BodyError, HeadError};
-pub use fields::{FieldName, Fields, InvalidField, Known};
+pub use fields::{Fields, InvalidField, Known};
 pub use head::{Framing, Limits, Method, Persistence, RequestHead, ResponseHead, Version};
+pub use prepared::{FieldLine, FieldName, LineAt, NameAt, Prepared};
