@@ -15,6 +15,13 @@ use super::rule::{HostRule, METHODS, MethodRule, RouteRule};
 use super::trie::{NONE, Trie};
 use crate::regex::Scratch;
 
+/// What is left to do once a route is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Capture {
+    Nothing,
+    Parameters,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Index {
     /// By rank.
@@ -35,6 +42,8 @@ struct Entry {
     methods: u16,
     /// Whether the methods are all that is left to check once host and path match.
     plain: bool,
+    /// Whether its path has parameters to capture.
+    captures: bool,
 }
 
 #[derive(Debug)]
@@ -136,6 +145,7 @@ impl Index {
                 next: NONE,
                 methods: method_bits(&rule.methods),
                 plain: is_plain(rule),
+                captures: matches!(rule.path, PathRule::Pattern(_)),
             });
         }
         // From the last to the first: an entry put before the others keeps a list in order, and the rank that a node
@@ -151,9 +161,11 @@ impl Index {
         index
     }
 
-    /// Which route has a rank.
-    pub(super) fn route(&self, rank: u32) -> Option<u32> {
-        self.entries.get(rank as usize).map(|entry| entry.route)
+    /// Which route has a rank, and whether its path has parameters to capture: most have none, and their rules, which
+    /// nothing else may have brought into the cache, are not looked at.
+    pub(super) fn route(&self, rank: u32) -> Option<(u32, Capture)> {
+        let entry = self.entries.get(rank as usize)?;
+        Some((entry.route, if entry.captures { Capture::Parameters } else { Capture::Nothing }))
     }
 
     fn insert(&mut self, rank: u32, rule: &RouteRule, host: Option<&HostRule>, host_root: u32) {

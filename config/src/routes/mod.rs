@@ -23,7 +23,7 @@ pub(crate) use rule::{hosts_shown, methods_shown};
 
 use crate::regex::Scratch;
 use crate::snapshot::{ListenerId, Route, RouteId};
-use index::{Index, Search};
+use index::{Capture, Index, Search};
 use order::Place;
 
 /// What a look-up found.
@@ -161,9 +161,10 @@ impl Routes {
         allow.clear();
         match Search::new(&self.index, &self.rules, want, scratch, allow).run() {
             Ok(rank) => {
-                let Some(route) = self.index.route(rank) else { return Found::Nothing };
-                if let Some(PathRule::Pattern(pattern)) =
-                    self.rules.get(route as usize).map(|rule| &rule.path)
+                let Some((route, capture)) = self.index.route(rank) else { return Found::Nothing };
+                if capture == Capture::Parameters
+                    && let Some(PathRule::Pattern(pattern)) =
+                        self.rules.get(route as usize).map(|rule| &rule.path)
                 {
                     pattern.capture(want.path, params);
                 }
