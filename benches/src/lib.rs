@@ -76,7 +76,7 @@ pub fn route(n: usize) -> Route {
         metric: 0,
         terminal: Terminal::Respond(Respond::Ready),
         timeout: Duration::from_secs(60),
-        limits: Limits {
+        limits: Arc::new(Limits {
             head: ringway_http::Limits::default(),
             body_bytes_max: None,
             header_timeout: Duration::from_secs(10),
@@ -86,7 +86,7 @@ pub fn route(n: usize) -> Route {
             requests_per_connection: None,
             connections_per_ip: None,
             min_rate: None,
-        },
+        }),
         retry: Retry { attempts: 1, on: Vec::new() },
         rewrite: Rewrite::Keep,
         preserve_host: true,

@@ -90,7 +90,10 @@ impl<'a> References<'a> {
         for (number, mut typed) in typed.into_iter().enumerate() {
             let rule_listeners = self.listeners_of(&typed);
             let served_in_clear = in_clear.remove(&number).unwrap_or_default();
-            let route = self.route(&typed, served_in_clear, names);
+            let mut route = self.route(&typed, served_in_clear, names);
+            if let Some(before) = routes.last().filter(|before: &&Route| before.limits == route.limits) {
+                route.limits = Arc::clone(&before.limits);
+            }
             // A `match` that was not understood would only conflict by mistake.
             if let Some(rule) = typed.rule.take() {
                 places.push(typed.match_at);
@@ -119,7 +122,7 @@ impl<'a> References<'a> {
             metric,
             terminal,
             timeout: typed.timeout,
-            limits: typed.limits,
+            limits: Arc::new(typed.limits),
             retry: typed.retry.clone(),
             rewrite,
             preserve_host: typed.preserve_host,

@@ -295,8 +295,9 @@ pub struct Route {
     pub terminal: Terminal,
     /// The whole exchange, upstream side.
     pub timeout: Duration,
-    /// The limits in force once the route is known.
-    pub limits: Limits,
+    /// The limits in force once the route is known. Shared with the route before, where they are the same:
+    /// they are compared for each request, and each route's own would have to be brought into the cache for that.
+    pub limits: Arc<Limits>,
     /// Attempts.
     pub retry: Retry,
     /// The path's way to the upstream.

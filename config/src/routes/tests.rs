@@ -13,7 +13,7 @@ pub(crate) fn named(name: &str) -> Route {
         metric: 0,
         terminal: Terminal::Respond(Respond::Ready),
         timeout: Duration::from_secs(1),
-        limits: Limits {
+        limits: Arc::new(Limits {
             head: ringway_http::Limits::default(),
             body_bytes_max: None,
             header_timeout: Duration::ZERO,
@@ -23,7 +23,7 @@ pub(crate) fn named(name: &str) -> Route {
             requests_per_connection: None,
             connections_per_ip: None,
             min_rate: None,
-        },
+        }),
         retry: Retry { attempts: 1, on: Vec::new() },
         rewrite: Rewrite::Keep,
         preserve_host: true,

@@ -227,7 +227,7 @@ impl<'a> Exchange<'a> {
         };
         self.record.route = Some(id);
         // Most routes have those of their listener: to see that costs less than to narrow them.
-        if route.limits != self.limits {
+        if *route.limits != self.limits {
             self.limits = route.limits.narrowed_by(&self.limits);
         }
         facts.route.push_str(&route.name);
