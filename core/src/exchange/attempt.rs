@@ -126,7 +126,7 @@ impl Exchange<'_> {
         framing: Framing,
     ) -> Result<Outcome, Fault> {
         let may_persist = self.may_persist();
-        let chain = self.record.route.and_then(|id| self.plan.chain(id)).map(|chain| &**chain);
+        let chain = self.record.route.and_then(|id| self.plan.chain(id));
         let Scratch { request, response, facts, chain: state, upgrade, write_deadline, .. } =
             &mut *self.scratch;
         let Connection { reader, writer, input, stay, .. } = &mut *self.connection;

@@ -21,7 +21,7 @@ pub(crate) struct Plan {
     /// What its regular expressions write to on this worker.
     pub(crate) regexes: RefCell<regex::Scratch>,
     /// By `RouteId`.
-    chains: Vec<Rc<Chain>>,
+    chains: Vec<Chain>,
     /// By `UpstreamId`.
     upstreams: Vec<Upstream>,
 }
@@ -39,9 +39,7 @@ impl Plan {
             .routes
             .all()
             .iter()
-            .map(|route| {
-                Rc::new(Chain::seat(&route.filters, before.get(&*route.name).map(|chain| &***chain)))
-            })
+            .map(|route| Chain::seat(&route.filters, before.get(&*route.name).copied()))
             .collect();
         let upstreams = (0..snapshot.upstreams.len())
             .filter_map(|index| {
@@ -66,7 +64,7 @@ impl Plan {
     }
 
     /// A route's filters.
-    pub(crate) fn chain(&self, id: RouteId) -> Option<&Rc<Chain>> {
+    pub(crate) fn chain(&self, id: RouteId) -> Option<&Chain> {
         self.chains.get(id.0 as usize)
     }
 
@@ -80,7 +78,7 @@ impl Plan {
         self.upstreams.iter().filter_map(|upstream| Some((&*upstream.spec()?.name, upstream)))
     }
 
-    fn chains_by_name(&self) -> std::collections::HashMap<&str, &Rc<Chain>> {
+    fn chains_by_name(&self) -> std::collections::HashMap<&str, &Chain> {
         let names = self.snapshot.routes.all().iter().map(|route| &*route.name);
         names.zip(&self.chains).filter(|(_, chain)| !chain.is_empty()).collect()
     }
