@@ -159,13 +159,15 @@ struct SeriesSlot {
     count: AtomicU64,
 }
 
-/// Durations of one (route, method, upstream).
+/// Durations of one (route, method, upstream). In this order and from a cache line on, so that where there are many
+/// routes, and each one's slot is cold when its turn comes, a count brings in one line as long as answers are quick.
 #[derive(Debug, Default)]
+#[repr(C, align(64))]
 struct HistogramSlot {
-    key: OnceLock<SeriesKey>,
+    sum_ns: AtomicU64,
     /// Not cumulative; the reader adds up.
     buckets: [AtomicU64; BUCKET_COUNT],
-    sum_ns: AtomicU64,
+    key: OnceLock<SeriesKey>,
 }
 
 /// Exchanges that ended for one reason.

@@ -149,9 +149,20 @@ impl Place {
     }
 }
 
+/// The series of a route that was counted last. Small: with many routes, each is cold when its turn comes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Recent {
+    /// The key's [`pack`] without the route. Series 0 is nobody's, so a default is no one's either.
+    rest: u64,
+    series: u32,
+    histogram: u32,
+}
+
 /// Which slot is whose: this worker's own notes, never shared.
 #[derive(Debug)]
 struct Index {
+    /// By route, for those with a number below `series_max`: mostly the next exchange of a route is like the last.
+    recent: Vec<Recent>,
     series: HashMap<u128, Place, Mixing>,
     histograms: HashMap<u128, usize, Mixing>,
     /// By address and length: the same word from two places takes two slots, and the reader adds them.
@@ -175,6 +186,7 @@ impl Index {
             slot.word.get_or_init(|| OTHER_REASON);
         }
         Self {
+            recent: Vec::new(),
             series: HashMap::default(),
             histograms: HashMap::default(),
             reasons: HashMap::default(),
@@ -185,6 +197,33 @@ impl Index {
     }
 
     fn series(&mut self, shard: &Shard, key: SeriesKey) -> Place {
+        let rest = pack_rest(key);
+        let recent = self.recent.get(key.route as usize).filter(|recent| recent.rest == rest);
+        if let Some(recent) = recent.filter(|recent| recent.series != 0) {
+            return Place { series: recent.series as usize, histogram: recent.histogram as usize };
+        }
+        let place = self.find_series(shard, key);
+        self.note_recent(key, place);
+        place
+    }
+
+    fn note_recent(&mut self, key: SeriesKey, place: Place) {
+        let route = key.route as usize;
+        let (Ok(series), Ok(histogram)) = (u32::try_from(place.series), u32::try_from(place.histogram))
+        else {
+            return;
+        };
+        if route < self.series_max && !place.overflowed() {
+            if self.recent.len() <= route {
+                self.recent.resize(route + 1, Recent::default());
+            }
+            if let Some(recent) = self.recent.get_mut(route) {
+                *recent = Recent { rest: pack_rest(key), series, histogram };
+            }
+        }
+    }
+
+    fn find_series(&mut self, shard: &Shard, key: SeriesKey) -> Place {
         let packed = pack(key);
         if let Some(place) = self.series.get(&packed) {
             return *place;
@@ -241,10 +280,12 @@ impl Index {
 
 /// One number for a key: 32 + 32 + 8 + 16 bits.
 fn pack(key: SeriesKey) -> u128 {
-    u128::from(key.route) << 56
-        | u128::from(key.upstream) << 24
-        | u128::from(key.method as u8) << 16
-        | u128::from(key.status)
+    u128::from(key.route) << 56 | u128::from(pack_rest(key))
+}
+
+/// One number for all of a key but the route: 32 + 8 + 16 bits.
+fn pack_rest(key: SeriesKey) -> u64 {
+    u64::from(key.upstream) << 24 | u64::from(key.method as u8) << 16 | u64::from(key.status)
 }
 
 /// The bucket of a duration: the first whose bound is not below it.
@@ -327,6 +368,34 @@ mod tests {
         assert_eq!(seven.buckets[1], 3);
         assert_eq!(seven.sum_ns, 3 * 700_000);
         assert_eq!((reader.count(Count::BytesIn), reader.count(Count::BytesOut)), (400, 3600));
+    }
+
+    #[test]
+    fn series_that_take_turns_are_kept_apart() {
+        let shard = Shard::new(64);
+        let (writer, reader) = (Writer::new(Arc::clone(&shard)), Reader::new(shard));
+        // Routes within the table and one past it, each with two upstreams and two statuses in turn.
+        for turn in 0..12_u16 {
+            for route in [0, 5, 1_000] {
+                let upstream = u32::from(turn / 2 % 2);
+                writer.exchange(&ExchangeCount { upstream, ..count(route, 200 + turn % 2) });
+            }
+        }
+        let mut series: Vec<_> =
+            reader.series().map(|s| (s.key.route, s.key.upstream, s.key.status, s.count)).collect();
+        series.sort_unstable();
+        let expected = [0, 5, 1_000].into_iter().flat_map(|route| {
+            [(0, 200), (0, 201), (1, 200), (1, 201)].map(|(upstream, status)| (route, upstream, status, 3))
+        });
+        assert_eq!(series, expected.collect::<Vec<_>>());
+        let mut histograms: Vec<_> = reader
+            .histograms()
+            .filter(|h| h.buckets.iter().sum::<u64>() > 0)
+            .map(|h| (h.key.route, h.key.upstream, h.buckets[1]))
+            .collect();
+        histograms.sort_unstable();
+        let expected = [0, 5, 1_000].into_iter().flat_map(|route| [(route, 0, 6), (route, 1, 6)]);
+        assert_eq!(histograms, expected.collect::<Vec<_>>());
     }
 
     #[test]
