@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::args::Url;
 use crate::clock;
@@ -197,8 +197,19 @@ impl Target {
             let said = fs::read_to_string(output).unwrap_or_default();
             bail!("{label} did not start:\n{said}");
         }
-        let family = Family::of(running.pid())?;
+        let family = self.whole_family(running.pid(), place.cpus.len())?;
         Ok(Started { url: Url::root(place.listen), place, process: Some((running, family)) })
+    }
+}
+
+impl Target {
+    /// All its processes. nginx's master listens before its workers are there; without them its CPU time would be
+    /// next to nothing.
+    fn whole_family(&self, pid: u32, workers: usize) -> Result<Family> {
+        let members = if self.kind == Kind::Nginx { 1 + workers } else { 1 };
+        let is_whole = || Family::of(pid).is_ok_and(|family| family.pids().len() >= members);
+        ensure!(clock::until(Duration::from_secs(10), is_whole), "{} has no workers", self.kind.name());
+        Family::of(pid)
     }
 }
 
