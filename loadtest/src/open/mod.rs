@@ -34,6 +34,8 @@ use schedule::Schedule;
 /// So long after the last request was due, answers are still waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 const ERRORS_MAX: u64 = 1_000;
+/// Something came on a connection that owed no answer.
+const UNASKED: &str = "bytes that nobody had asked for";
 
 /// When requests are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -272,7 +274,13 @@ impl<'p> Load<'p> {
             match connection.read(&mut self.buffer, &self.body) {
                 Ok(None) => {}
                 Ok(Some(head)) => self.answered(number, head)?,
-                Err(why) => self.fail(number, &why)?,
+                Err(why) => {
+                    // A connection that owes nothing may be closed; it may not speak.
+                    if connection.since.is_none() && why == UNASKED {
+                        self.outcome.errors.add(UNASKED);
+                    }
+                    self.fail(number, &why)?;
+                }
             }
         }
         self.ready = ready;
@@ -335,12 +343,13 @@ impl Connection {
     fn read(&mut self, buffer: &mut [u8], body: &Body) -> Result<Option<Head>, String> {
         let read = match self.stream.read(buffer) {
             Ok(0) => return Err("closed without an answer".to_owned()),
+            Ok(_) if self.since.is_none() => return Err(UNASKED.to_owned()),
             Ok(read) => read,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
             Err(error) => return Err(error.kind().to_string()),
         };
         let (taken, end) = self.receiving.take(buffer.get(..read).unwrap_or_default(), body)?;
-        if taken < read || (end.is_some() && self.since.is_none()) {
+        if taken < read {
             return Err("bytes behind the answer".to_owned());
         }
         Ok(end)

@@ -100,6 +100,29 @@ fn a_target_that_closes_idle_connections_is_connected_to_again() {
 }
 
 #[test]
+fn an_answer_that_nobody_has_asked_for_is_an_error() {
+    let listener = TcpListener::bind(LOCAL).unwrap();
+    let url = Url::root(listener.local_addr().unwrap());
+    let serve = move || {
+        let body = Body::new();
+        let answer = [&b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"[..], body.piece(0, 5)].concat();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            while stream.read(&mut [0; 1024]).unwrap_or(0) > 0 {
+                let _ = stream.write_all(&answer);
+                clock::wait(Duration::from_millis(10));
+                let _ = stream.write_all(&answer);
+            }
+        }
+    };
+    std::thread::Builder::new().spawn(serve).unwrap();
+    let (warm_up, window) = (Duration::ZERO, Duration::from_millis(100));
+    let plan = Plan { connections: 1, warm_up, ..plan(20, window) };
+    let outcome = run(&url, &plan, None, None).unwrap();
+    assert!(outcome.errors.iter().any(|(why, _)| why == UNASKED), "{:?}", outcome.errors);
+}
+
+#[test]
 fn a_closed_loop_keeps_every_connection_busy() {
     let mut origin = origin();
     let url = Url::root(origin.address);
