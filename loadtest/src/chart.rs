@@ -58,6 +58,11 @@ fn group(scenario: &'static str, result: &Value) -> Option<Group> {
     let rows = result.get("rows")?.as_array()?;
     let bar = |(name, colour): (&'static str, &'static str)| {
         let row = rows.iter().find(|row| row.get("name").and_then(Value::as_str) == Some(name))?;
+        // Where requests failed, the cost does not count.
+        let fails = |row: &Value| row.get("errors").and_then(Value::as_u64).is_some_and(|errors| errors > 0);
+        if fails(row) || rows.iter().any(|row| row.get("name") == Some(&Value::from(PEER)) && fails(row)) {
+            return None;
+        }
         let ratio = row.get("ratios")?.get(PEER)?.get("median")?.as_f64()?;
         Some((name, ratio, colour))
     };
@@ -154,6 +159,12 @@ mod tests {
         assert!(!svg.contains("haproxy"), "what was not measured is not in the legend");
         assert_eq!((place(0.0), place(2.0), place(9.0)), (LEFT, WIDTH - 40.0, WIDTH - 40.0));
         assert!(super::group("idle-5000", &json!({ "rows": [] })).is_none());
+        let mut failed = result(0.8);
+        failed["rows"][0]["errors"] = json!(1);
+        let bars = super::group("idle-5000", &failed).unwrap().bars;
+        assert_eq!(bars.iter().map(|bar| bar.0).collect::<Vec<_>>(), ["floor"], "it had errors");
+        failed["rows"][1]["errors"] = json!(1);
+        assert!(super::group("idle-5000", &failed).is_none(), "so had the one that all are compared with");
     }
 
     #[test]
