@@ -88,6 +88,10 @@ impl Report {
                 writeln!(text, "- {}: {count} x {why}", row.label)?;
             }
         }
+        for row in self.rows.iter().filter(|row| !row.rounds.is_empty() && row.left_out() == row.rounds.len())
+        {
+            writeln!(text, "- {}: none of its rounds counts; measure again on a calmer machine", row.label)?;
+        }
         for name in &self.absent {
             writeln!(text, "- {name} was not found and was skipped.")?;
         }
@@ -295,6 +299,18 @@ About it.
 - Command: `compare`
 ";
         assert_eq!(report.markdown(&machine).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_row_without_a_round_that_counts_is_named() {
+        let (mut report, machine) = report();
+        report.rows[0].rounds.iter_mut().for_each(|round| round.is_kept = false);
+        let text = report.markdown(&machine).unwrap();
+        assert!(
+            text.contains("- ringway: none of its rounds counts") && text.contains("| 3 of 3 |"),
+            "{text}"
+        );
+        assert_eq!(text.matches("none of its rounds").count(), 1, "not of those that have none: {text}");
     }
 
     #[test]
