@@ -4,6 +4,7 @@
 mod others;
 
 use std::fmt::Write as _;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -80,8 +81,10 @@ fn check(
     generators: &[Generator],
     machine: &Machine,
 ) -> Result<String> {
-    let thread = origin::start(setting.origin, scenario.answer)?.address();
-    let mut own = Origin::bind(setting.origin, Terms { answer: scenario.answer, request: Some(0) })?;
+    // Two origins for each subject, so none of them listens where `--origin` says.
+    let anywhere = (Ipv4Addr::LOCALHOST, 0).into();
+    let thread = origin::start(anywhere, scenario.answer)?.address();
+    let mut own = Origin::bind(anywhere, Terms { answer: scenario.answer, request: Some(0) })?;
     // One for an origin with a thread, one for an origin without.
     let starts = [setting.start(subject, thread)?, setting.start(subject, own.address)?];
     let [sleeping, spinning] = starts.each_ref();
