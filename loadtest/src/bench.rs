@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::args::Url;
 use crate::clock;
 use crate::epoll::Epoll;
-use crate::load::{Load, Plan, Tally};
+use crate::load::{Errors, Load, Plan, Tally};
 use crate::origin::Origin;
 use crate::process::{CpuTime, Family};
 
@@ -27,6 +27,8 @@ pub(crate) struct Timing {
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) tally: Tally,
+    /// Requests that were answered before the window.
+    pub(crate) warmed: u64,
     pub(crate) window: Duration,
     /// Of the window, without anything to do for the load and the origin.
     idle: Duration,
@@ -132,17 +134,23 @@ impl<'p> Bench<'p> {
         std::mem::take(&mut self.load.tally.requests)
     }
 
+    /// What went wrong since it began.
+    pub(crate) fn errors(&self) -> &Errors {
+        &self.load.tally.errors
+    }
+
     /// Opens a window and closes it.
     pub(crate) fn measure(mut self, timing: &Timing, family: Option<&Family>) -> Result<Outcome> {
         self.run(timing.warm_up)?;
-        (self.load.tally.requests, self.load.tally.bytes) = (0, 0);
+        let warmed = self.take_requests();
+        self.load.tally.bytes = 0;
         let before = family.map(Family::cpu_time).transpose()?;
         let start = clock::now();
         let idle = self.run(timing.window)?;
         let window = start.elapsed();
         let after = family.map(Family::cpu_time).transpose()?;
         let cpu = before.zip(after).map(|(before, after)| after.since(before));
-        Ok(Outcome { tally: self.load.tally, window, idle, cpu })
+        Ok(Outcome { tally: self.load.tally, warmed, window, idle, cpu })
     }
 }
 

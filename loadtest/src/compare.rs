@@ -16,7 +16,7 @@ use crate::machine::Machine;
 use crate::process;
 use crate::report::{self, Row};
 use crate::rounds;
-use crate::scenario::{SCENARIOS, Scenario};
+use crate::scenario::{SCENARIOS, Scenario, Shape};
 use crate::syscalls;
 use crate::targets::{Kind, Started, Subject, Target, Variant, free_address};
 
@@ -64,6 +64,10 @@ pub(crate) fn run(mut args: Args) -> Result<()> {
     }
     let mut errors = 0;
     for scenario in scenarios {
+        if let Some(why) = setting.lacks(scenario) {
+            eprintln!("{} is skipped: {why}", scenario.name);
+            continue;
+        }
         let Some(report) = rounds::run(&setting, scenario)? else {
             eprintln!("{}: none of its targets is there", scenario.name);
             continue;
@@ -192,6 +196,15 @@ impl Setting {
         url.chain(scenario.subjects.iter().filter(has).copied()).collect()
     }
 
+    /// What a scenario cannot be measured without, if it is not there.
+    fn lacks(&self, scenario: &Scenario) -> Option<&'static str> {
+        let has_nginx = self.targets.iter().any(|target| target.kind == Kind::Nginx);
+        let needs_nginx = matches!(scenario.shape, Shape::Open(_)) && self.rate.is_none();
+        (needs_nginx && !has_nginx).then_some(
+            "its rate is a part of what nginx can do, and nginx is not among the targets: give a --rate",
+        )
+    }
+
     pub(crate) fn row(&self, subject: Subject) -> Row {
         let target = self.targets.iter().find(|target| target.kind == subject.kind);
         Row {
@@ -220,6 +233,11 @@ impl Setting {
     /// Whether a worker of this target runs where the load does.
     pub(crate) fn shares_load_cpu(&self, subject: Subject) -> bool {
         self.cpus(subject).contains(&self.load_cpu)
+    }
+
+    /// How many CPUs a target has.
+    pub(crate) fn cpus_of(&self, subject: Subject) -> u32 {
+        u32::try_from(self.cpus(subject).len()).unwrap_or(1)
     }
 
     /// One CPU; for two workers another that is not the load's, if there is one.

@@ -1,6 +1,9 @@
 //! The rounds of a scenario: who is measured, in which order, and what each round came to.
 
 use std::fs;
+use std::io::Read as _;
+use std::net::Ipv4Addr;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -8,6 +11,7 @@ use anyhow::{Context, Result};
 use crate::args::Url;
 use crate::bench::{self, Bench, Outcome, Timing};
 use crate::beside;
+use crate::clock;
 use crate::compare::Setting;
 use crate::idle;
 use crate::open;
@@ -31,7 +35,11 @@ struct Lane {
 
 /// Runs a scenario; none: none of its targets is there.
 pub(crate) fn run(setting: &Setting, scenario: &Scenario) -> Result<Option<Report>> {
-    let subjects = setting.subjects(scenario);
+    let mut subjects = setting.subjects(scenario);
+    if scenario.shape == Shape::Idle {
+        // Each round starts a target afresh, which nobody can do to one that somebody else has started.
+        subjects.retain(|subject| subject.kind != Kind::Url);
+    }
     if subjects.is_empty() {
         return Ok(None);
     }
@@ -41,6 +49,17 @@ pub(crate) fn run(setting: &Setting, scenario: &Scenario) -> Result<Option<Repor
         Shape::Idle => idle(setting, scenario, &subjects),
     }
     .map(Some)
+}
+
+/// Who is measured when in a round. Another one is first each time, and every second round goes the other way round:
+/// nobody always follows the same one, and inherits what it leaves in the caches and in the kernel.
+pub(crate) fn order(round: usize, count: usize) -> impl Iterator<Item = usize> {
+    let first = round / 2;
+    let backwards = round % 2 == 1;
+    (0..count).map(move |turn| {
+        let turn = if backwards { count - 1 - turn } else { turn };
+        (first + turn) % count
+    })
 }
 
 /// CPU time at saturation. All targets run through; each round measures one after the other.
@@ -57,22 +76,21 @@ fn closed(setting: &Setting, scenario: &Scenario, subjects: &[Subject]) -> Resul
     };
     // Rounds that are left out are made up for, within reason.
     for round in 0..setting.pairs + setting.pairs.div_ceil(2) {
-        if round >= setting.pairs && lanes.iter_mut().all(|lane| lane.kept(scenario) >= setting.pairs) {
+        if round >= setting.pairs
+            && lanes.iter_mut().all(|lane| lane.kept(setting, scenario) >= setting.pairs)
+        {
             break;
         }
-        // Who is first changes, so that nobody always follows the same one.
-        let first = round % lanes.len();
-        lanes.rotate_left(first);
-        for lane in &mut lanes {
+        for at in order(round, lanes.len()) {
+            let Some(lane) = lanes.get_mut(at) else { continue };
             let outcome = lane.measure(setting, scenario, &timing, &mut origin)?;
             let done = lane.note(scenario, &outcome);
             eprintln!("{} {}/{}: {done}", scenario.name, round + 1, setting.pairs);
         }
-        lanes.rotate_right(first);
     }
     for lane in &mut lanes {
         lane.finish(setting, scenario, &mut origin)?;
-        lane.kept(scenario);
+        lane.kept(setting, scenario);
     }
     let speed = if scenario.unit == Unit::Gib { "GiB/s" } else { "requests/s" };
     let columns = vec![
@@ -99,12 +117,12 @@ fn closed(setting: &Setting, scenario: &Scenario, subjects: &[Subject]) -> Resul
 /// Memory of a connection that waits. Each round starts the target afresh, so that no memory is already there.
 fn idle(setting: &Setting, scenario: &Scenario, subjects: &[Subject]) -> Result<Report> {
     let connections = setting.connections.unwrap_or(scenario.connections);
-    let origin = origin::start(setting.origin, scenario.answer)?.address();
-    let subjects: Vec<_> = subjects.iter().filter(|subject| subject.kind != Kind::Url).collect();
-    let mut rows: Vec<_> = subjects.iter().map(|subject| setting.row(**subject)).collect();
+    // Anywhere: its thread stays until the end, and the port that was asked for belongs to the scenarios behind.
+    let origin = origin::start((Ipv4Addr::LOCALHOST, 0).into(), scenario.answer)?.address();
+    let mut rows: Vec<_> = subjects.iter().map(|subject| setting.row(*subject)).collect();
     for round in 0..setting.pairs.min(5) {
         for (subject, row) in subjects.iter().zip(&mut rows) {
-            let started = setting.start(**subject, origin)?;
+            let started = setting.start(*subject, origin)?;
             let pid = started.pid().context("no process")?;
             // What the first connections allocate once is not theirs.
             drop(idle::open(&started.url, 16).with_context(|| row.label.clone())?);
@@ -130,6 +148,28 @@ fn idle(setting: &Setting, scenario: &Scenario, subjects: &[Subject]) -> Result<
     let columns =
         vec![Column { title: scenario.unit.title(), digits: 0 }, Column { title: "KiB in all", digits: 0 }];
     Ok(report(setting, scenario, about, columns, rows))
+}
+
+/// Whether a log has so many lines, or gets them within a while: a target that dropped lines would look cheap.
+fn has_lines(file: &Path, lines: u64) -> Result<bool> {
+    let (mut file, mut found, mut buffer) = (fs::File::open(file)?, 0, vec![0; 256 * 1024]);
+    let mut failed = None;
+    let is_there = clock::until(Duration::from_secs(5), || {
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => return found >= lines,
+                Ok(read) => {
+                    let input = buffer.get(..read).unwrap_or_default();
+                    found += u64::try_from(memchr::memchr_iter(b'\n', input).count()).unwrap_or(0);
+                }
+                Err(error) => {
+                    failed = Some(error);
+                    return true;
+                }
+            }
+        }
+    });
+    failed.map_or(Ok(is_there), |error| Err(error.into()))
 }
 
 fn report(
@@ -185,6 +225,12 @@ impl Lane {
         if let Some(Err(error)) = beside.map(beside::Beside::stop) {
             self.row.errors.add(format!("{error:#}"));
         }
+        if let Some(started) = self.started.as_ref().filter(|_| self.subject.variant == Variant::AccessLog) {
+            let answered = outcome.warmed + outcome.tally.requests;
+            if !has_lines(&started.place.access_log(), answered)? {
+                self.row.errors.add("the access log has fewer lines than requests were answered");
+            }
+        }
         Ok(outcome)
     }
 
@@ -210,8 +256,11 @@ impl Lane {
     }
 
     /// Marks the rounds that count, as far as can be said now, and counts them.
-    fn kept(&mut self, scenario: &Scenario) -> usize {
-        stats::leave_out(&mut self.row.rounds, scenario.saturates);
+    fn kept(&mut self, setting: &Setting, scenario: &Scenario) -> usize {
+        // Where a worker has the load for a neighbour, waiting for each other is what is measured: all rounds count.
+        if !setting.shares_load_cpu(self.subject) {
+            stats::leave_out(&mut self.row.rounds, scenario.saturates, setting.cpus_of(self.subject));
+        }
         self.row.rounds.iter().filter(|round| round.is_kept).count()
     }
 
@@ -227,6 +276,7 @@ impl Lane {
         bench.run(Duration::from_millis(200))?;
         fs::create_dir_all(&setting.folder.0)?;
         self.row.syscalls = syscalls::per_request(&mut bench, family, &setting.folder.0)?;
+        self.row.errors.merge(bench.errors());
         Ok(())
     }
 }
@@ -234,4 +284,36 @@ impl Lane {
 #[expect(clippy::cast_precision_loss, reason = "bytes of a process are far below 2^52")]
 fn to_float(count: u64) -> f64 {
     count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{has_lines, order};
+
+    #[test]
+    fn a_log_that_lacks_lines_is_found_out() {
+        let path = std::env::temp_dir().join(format!("ringway-lines-{}", std::process::id()));
+        std::fs::write(&path, "a\nb\nc").unwrap();
+        let found = (has_lines(&path, 2).unwrap(), has_lines(&path, 3).unwrap());
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(found, (true, false));
+        assert!(has_lines(&path, 0).is_err());
+    }
+
+    #[test]
+    fn all_are_measured_in_each_round_and_nobody_always_first_or_behind_the_same_one() {
+        for count in 3..8 {
+            let (mut firsts, mut followed) = (BTreeSet::new(), BTreeSet::new());
+            for round in 0..2 * count {
+                let row: Vec<_> = order(round, count).collect();
+                assert_eq!(row.iter().collect::<BTreeSet<_>>().len(), count, "{row:?}");
+                firsts.insert(row[0]);
+                followed.extend(row.windows(2).map(|pair| (pair[0], pair[1])));
+            }
+            assert_eq!((firsts.len(), followed.len()), (count, 2 * count));
+        }
+        assert_eq!(order(3, 1).collect::<Vec<_>>(), [0]);
+    }
 }

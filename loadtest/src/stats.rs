@@ -88,14 +88,15 @@ pub(crate) fn kept(rounds: &[Round], column: usize) -> Vec<f64> {
         .collect()
 }
 
-/// Marks the rounds in which the target shared its CPU with others.
-pub(crate) fn leave_out(rounds: &mut [Round], saturates: bool) {
+/// Marks the rounds in which the target shared its CPUs with others. `cpus`: how many it has to itself.
+pub(crate) fn leave_out(rounds: &mut [Round], saturates: bool, cpus: u32) {
+    let whole = f64::from(cpus) * 100.0;
     let mut busy: Vec<f64> = rounds.iter().filter_map(|round| round.busy).collect();
     busy.sort_by(f64::total_cmp);
     let usual = middle(&busy).filter(|_| saturates);
     for round in rounds {
         // Threads of a target also wait for one another. What others had is at most what the target had not.
-        let unused = round.busy.map_or(100.0, |busy| (100.0 - busy).max(0.0));
+        let unused = round.busy.map_or(whole, |busy| (whole - busy).max(0.0));
         let shared = round.waited.is_some_and(|waited| waited.min(unused) > SHARED_MAX);
         let idle = round.busy.zip(usual).is_some_and(|(busy, usual)| busy < usual - BUSY_DROP);
         round.is_kept = !shared && !idle;
@@ -159,14 +160,20 @@ mod tests {
         (rounds[3].waited, rounds[3].busy) = (Some(20.0), Some(99.0));
         rounds[1].busy = Some(90.0);
         rounds[2].busy = Some(96.0);
-        leave_out(&mut rounds, true);
+        leave_out(&mut rounds, true, 1);
         let kept = |rounds: &[Round]| rounds.iter().map(|round| round.is_kept).collect::<Vec<_>>();
         assert_eq!(kept(&rounds), [false, false, true, true, true]);
-        leave_out(&mut rounds, false);
+        leave_out(&mut rounds, false, 1);
         assert_eq!(kept(&rounds), [false, true, true, true, true], "nothing is said of a target with slack");
         // A target that never gets enough to do is compared with itself, and its rounds count.
         let mut slack: Vec<_> = (0..3).map(|_| Round { busy: Some(70.0), ..round(1.0) }).collect();
-        leave_out(&mut slack, true);
+        leave_out(&mut slack, true, 1);
         assert_eq!(kept(&slack), [true, true, true]);
+        // With two CPUs a target that waits while half of them is not used has waited for others.
+        let mut two = [Round { busy: Some(100.0), waited: Some(30.0), ..round(1.0) }];
+        leave_out(&mut two, false, 2);
+        assert_eq!(kept(&two), [false]);
+        leave_out(&mut two, false, 1);
+        assert_eq!(kept(&two), [true]);
     }
 }

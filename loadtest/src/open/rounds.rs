@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::{Outcome, Pace, Percentiles, Plan};
 use crate::args::Url;
@@ -14,6 +14,7 @@ use crate::load;
 use crate::origin::{Origin, Terms};
 use crate::process::Family;
 use crate::report::{Column, Report, Row};
+use crate::rounds::order;
 use crate::scenario::Scenario;
 use crate::stats::{self, Round};
 use crate::targets::{Kind, Started, Subject};
@@ -70,24 +71,23 @@ pub(crate) fn run(
         window: setting.window.unwrap_or(Duration::try_from_secs_f64(scenario.window_seconds)?),
     };
     for round in 0..setting.pairs {
-        let first = round % lanes.len();
-        lanes.rotate_left(first);
-        let mut outcomes = Vec::new();
-        for lane in &mut lanes {
+        let mut outcomes: Vec<Option<Outcome>> = lanes.iter().map(|_| None).collect();
+        for at in order(round, lanes.len()) {
+            let Some((lane, slot)) = lanes.get_mut(at).zip(outcomes.get_mut(at)) else { continue };
             let outcome = lane.measure(setting, &plan, &mut origin)?;
             eprintln!("{} {}/{}: {}", scenario.name, round + 1, setting.pairs, lane.say(&outcome));
-            outcomes.push(outcome);
+            *slot = Some(outcome);
         }
+        let outcomes: Vec<_> = outcomes.into_iter().flatten().collect();
         let direct = lanes.iter().zip(&outcomes).find(|(lane, _)| lane.subject.kind == Kind::Direct);
         let direct = direct.and_then(|(_, outcome)| outcome.times.percentiles());
         for (lane, outcome) in lanes.iter_mut().zip(&outcomes) {
             lane.note(outcome, direct);
         }
-        lanes.rotate_right(first);
     }
     for lane in &mut lanes {
         lane.row.peak_bytes = lane.family.as_ref().map(Family::peak_bytes).transpose()?;
-        stats::leave_out(&mut lane.row.rounds, false);
+        stats::leave_out(&mut lane.row.rounds, false, 1);
     }
     let columns = COLUMNS.map(|(title, digits)| Column { title, digits });
     let cost = Column { title: scenario.unit.title(), digits: scenario.unit.digits() };
@@ -123,6 +123,8 @@ fn calibrate(
     let plan: load::Plan = scenario.plan(setting.connections, Some(scenario.answer));
     let timing = Timing { warm_up: setting.warm_up, window: Duration::from_secs(2), spins: true };
     let outcome = bench::run(&nginx.url, &plan, &timing, Some(origin), nginx.family.as_ref())?;
+    let errors = &outcome.tally.errors;
+    ensure!(errors.total() == 0, "nginx failed while the rate was looked for: {errors:?}");
     let (most, busy) = (outcome.per_second(), outcome.busy_percent().unwrap_or(0.0));
     let rate = whole(most * f64::from(percent) / 100.0).max(1);
     Ok((rate, format!("{percent} % of the {most:.0} that nginx answered with its CPU busy at {busy:.0} %")))
