@@ -406,3 +406,28 @@ fn settling_ends_with_its_deadline_when_nobody_reads() {
         // Dropped with the send under way: it is given up.
     });
 }
+
+#[test]
+fn settling_gives_a_slow_reader_time_for_as_long_as_it_reads() {
+    on_both(|| async {
+        let buffers = Buffers::new();
+        let (mut client, _reader, mut writer) = pair(&buffers).await;
+        socket2::SockRef::from(&client).set_recv_buffer_size(128 * 1024).unwrap();
+        let mut large = buffers.take(Buffers::LARGE);
+        large.append().resize(8 << 20, 1);
+        assert!(writer.post(large).is_ok());
+        let slow = std::thread::Builder::new().spawn(move || {
+            let (mut all, mut piece) = (0, vec![0; 512 * 1024]);
+            while all < 8 << 20 {
+                std::thread::park_timeout(Duration::from_millis(20));
+                let received = client.read(&mut piece).unwrap();
+                assert!(received > 0, "cut after {all}");
+                all += received;
+            }
+        });
+        let deadline = Timers::start().deadline();
+        deadline.set_sliding(Duration::from_millis(200));
+        writer.settle(&deadline).await.unwrap();
+        slow.unwrap().join().unwrap();
+    });
+}

@@ -15,7 +15,7 @@ const LINGER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Ends the sending side, and reads until the client has closed too.
 pub(super) async fn linger(local: &Rc<Local>, mut connection: Connection) {
-    super::settle(local, &mut connection).await;
+    super::settle(&mut connection).await;
     connection.writer.finish();
     connection.input.clear();
     connection.set_deadline(local, local.now().after(LINGER_TIME));

@@ -124,27 +124,27 @@ async fn serve(mut connection: Box<Connection>) {
         match after {
             After::KeepAlive => match rest(&local, &mut connection, since).await {
                 Some(moment) => began = Some(moment),
-                None => return settle(&local, &mut connection).await,
+                None => return settle(&mut connection).await,
             },
             After::Finish if connection.input.is_empty() && connection.reader.has_read_all() => {
                 let Connection { reader, writer, .. } = *connection;
                 return net::close(reader, writer);
             }
             After::Finish | After::Linger => return Box::pin(linger::linger(&local, *connection)).await,
-            After::Close => return settle(&local, &mut connection).await,
+            After::Close => return settle(&mut connection).await,
             After::Reset => return connection.writer.reset_on_close(),
         }
     }
 }
 
 /// Waits until the kernel has taken the last answer, which was not waited for when it was sent.
-async fn settle(local: &Local, connection: &mut Connection) {
+async fn settle(connection: &mut Connection) {
     if connection.writer.is_settled() {
         return;
     }
     let time = connection.stay.entry.listener.with_spec(|spec| spec.limits.body_timeout);
-    connection.set_deadline(local, local.now().after(time.unwrap_or_default()));
-    // A client that does not take it, or is gone, ends the wait.
+    // A client that takes nothing for so long, or is gone, ends the wait; so does the end of a drain.
+    connection.stay.entry.deadline.set_sliding(time.unwrap_or_default());
     let _ = Box::pin(connection.writer.settle(&connection.stay.entry.deadline)).await;
 }
 

@@ -30,9 +30,16 @@ pub(super) enum Status {
     /// All of it has been taken by the kernel.
     Done,
     /// It is under way.
-    Sending,
+    Sending(Moved),
     /// It failed; said once.
     Failed(io::Error),
+}
+
+/// Whether the kernel has taken a part of a send since that was last asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moved {
+    Yes,
+    No,
 }
 
 /// Names one posted send. Its place is given to another once it is done. Generations come again after four billion
@@ -110,6 +117,8 @@ struct Place {
     /// The connection, for what is to follow.
     socket: Option<Socket>,
     failed: Option<io::Error>,
+    /// Whether a part was taken since somebody asked.
+    moved: Moved,
     /// Who waits for its end.
     waiter: Option<Waker>,
 }
@@ -127,7 +136,7 @@ pub(super) fn append(ticket: Ticket, buffer: Buffer) -> Result<(), Buffer> {
     })
 }
 
-/// Looks how a posted send is doing, and has `waker` woken at its end.
+/// Looks how a posted send is doing, and has `waker` woken when it has moved on, and at its end.
 pub(super) fn status(ticket: Ticket, waker: Option<&Waker>) -> Status {
     OUTBOX.with_borrow_mut(|outbox| {
         let Some(place) = outbox.find(ticket) else { return Status::Done };
@@ -136,7 +145,7 @@ pub(super) fn status(ticket: Ticket, waker: Option<&Waker>) -> Status {
             return Status::Failed(error);
         }
         place.waiter = waker.cloned();
-        Status::Sending
+        Status::Sending(std::mem::replace(&mut place.moved, Moved::No))
     })
 }
 
@@ -166,7 +175,8 @@ pub(super) fn look() {
 
 /// Ends this thread's task. What was posted is given up.
 pub(super) fn stop() {
-    OUTBOX.with_borrow_mut(|outbox| *outbox = Outbox::new());
+    // Dropped outside of the borrow: what goes with it may have posted, too.
+    drop(OUTBOX.with_borrow_mut(|outbox| std::mem::replace(outbox, Outbox::new())));
     WOKEN.with(|woken| {
         woken.stopping.set(true);
         woken.wake();
@@ -210,6 +220,7 @@ impl Outbox {
         if let Some(place) = self.places.get_mut(at) {
             place.generation = Some(generation);
             place.socket = Some(socket.clone());
+            place.moved = Moved::No;
             place.send.as_mut().arm(socket.clone(), buffer);
         }
         self.advance(at);
@@ -254,6 +265,7 @@ impl Place {
             gathered: None,
             socket: None,
             failed: None,
+            moved: Moved::No,
             waiter: None,
         }
     }
@@ -289,6 +301,11 @@ impl Place {
             let next = if buffer.is_empty() { self.gathered.take() } else { Some(buffer) };
             let (Some(next), Some(socket)) = (next, &self.socket) else { return Progress::Over };
             self.send.as_mut().arm(socket.clone(), next);
+            // Who waits gives a slow client time for as long as it takes something.
+            self.moved = Moved::Yes;
+            if let Some(waiter) = self.waiter.take() {
+                waiter.wake();
+            }
         }
     }
 }

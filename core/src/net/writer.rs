@@ -10,7 +10,7 @@ use rustix::net::{SendAncillaryBuffer, SendFlags};
 use socket2::SockRef;
 
 use super::gather::{Gather, Lent};
-use super::outbox::{self, Status, Ticket};
+use super::outbox::{self, Moved, Status, Ticket};
 use super::socket::Socket;
 use super::transport::until;
 use super::{Buffer, Deadline, NetError};
@@ -54,7 +54,7 @@ impl Writer {
                         self.posted = Some(outbox::post(&self.socket, buffer));
                         Ok(())
                     }
-                    Status::Sending => Err(buffer),
+                    Status::Sending(_) => Err(buffer),
                     Status::Failed(_) => {
                         // Every further send fails, which is how it shows.
                         (self.posted, self.in_flight) = (None, true);
@@ -68,13 +68,18 @@ impl Writer {
         Ok(())
     }
 
-    /// Waits until the kernel has taken what was posted.
+    /// Waits until the kernel has taken what was posted. What it takes meanwhile moves a sliding deadline on.
     pub async fn settle(&mut self, deadline: &Deadline) -> Result<(), NetError> {
         let Some(ticket) = self.posted else { return Ok(()) };
         let settled = poll_fn(|cx| match outbox::status(ticket, Some(cx.waker())) {
             Status::Done => Poll::Ready(Ok(())),
             Status::Failed(error) => Poll::Ready(Err(error.into())),
-            Status::Sending => deadline.poll_expired(cx).map(|()| Err(NetError::TimedOut)),
+            Status::Sending(moved) => {
+                if moved == Moved::Yes {
+                    deadline.progressed();
+                }
+                deadline.poll_expired(cx).map(|()| Err(NetError::TimedOut))
+            }
         })
         .await;
         self.in_flight = settled.is_err();
@@ -90,7 +95,7 @@ impl Writer {
         outbox::look();
         match outbox::status(ticket, None) {
             Status::Done => self.posted = None,
-            Status::Sending => return false,
+            Status::Sending(_) => return false,
             Status::Failed(_) => (self.posted, self.in_flight) = (None, true),
         }
         !self.in_flight

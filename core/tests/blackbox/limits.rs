@@ -1,6 +1,8 @@
 //! Every limit by its name: at it, all is well; one over it is refused.
 
+use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use crate::support::{Client, Gateway, Origin, eventually, get, ok};
 
@@ -190,7 +192,7 @@ fn header_time() {
     let mut dripping = gateway.client();
     dripping.send("GET / HTTP/1.1\r\n");
     let began = crate::support::now();
-    while dripping.silent_for(std::time::Duration::from_millis(20)) {
+    while dripping.silent_for(Duration::from_millis(20)) {
         dripping.send("X: y\r\n");
         assert!(began.elapsed() < crate::support::PATIENCE, "each byte moved the limit");
     }
@@ -209,6 +211,26 @@ fn idle_time() {
 }
 
 #[test]
+fn a_slow_client_gets_all_of_an_answer_that_takes_longer_than_idle_and_body_time() {
+    let body = "x".repeat(600_000);
+    let route = format!("match = {{ prefix = \"/\" }}\nrespond = {{ status = 200, body = \"{body}\" }}");
+    let limits = "[limits]\nbody_timeout = \"300ms\"\nidle_timeout = \"300ms\"";
+    let gateway = Gateway::start(&format!("[routes.large]\n{route}\n{limits}\n"));
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(8 * 1024).unwrap();
+    socket.connect(&gateway.at(8080).into()).unwrap();
+    let mut client = std::net::TcpStream::from(socket);
+    client.write_all(crate::support::get("/").as_bytes()).unwrap();
+    let (mut received, mut piece) = (0, [0; 4096]);
+    while received < body.len() {
+        let count = client.read(&mut piece).unwrap();
+        assert!(count > 0, "cut after {received} bytes");
+        received += count;
+        std::thread::park_timeout(Duration::from_millis(8));
+    }
+}
+
+#[test]
 fn body_time_of_an_upload() {
     let origin = Origin::start(|visit| {
         visit.body();
@@ -224,7 +246,7 @@ fn body_time_of_an_upload() {
     let mut steady = gateway.client();
     steady.send("PUT / HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\n");
     for _ in 0..10 {
-        assert!(steady.silent_for(std::time::Duration::from_millis(60)), "progress moves the limit");
+        assert!(steady.silent_for(Duration::from_millis(60)), "progress moves the limit");
         steady.send("x");
     }
     assert_eq!(steady.response().status, 200);
@@ -236,7 +258,7 @@ fn body_time_of_a_download_that_stops() {
         visit.send("HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n");
         for _ in 0..visit.number() {
             visit.send("x");
-            std::thread::park_timeout(std::time::Duration::from_millis(60));
+            std::thread::park_timeout(Duration::from_millis(60));
         }
     });
     let gateway = limited(&origin, "body_timeout = \"500ms\"");
