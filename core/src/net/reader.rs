@@ -206,7 +206,10 @@ impl Reader {
             .await;
         }
         poll_fn(|cx| {
-            if self.poll_intake(Hold::Nothing, cx).is_pending() || self.intake.armed() != Armed::Receive {
+            // There may be more readers now than when it was armed. Then completions could overflow, and one that is
+            // still behind their queue be taken for none: the buffer is kept instead.
+            let may_drop = self.poll_intake(Hold::Nothing, cx).is_pending() && Receives::may_arm();
+            if may_drop || self.intake.armed() != Armed::Receive {
                 self.intake.drop_receive();
             }
             Poll::Ready(())
