@@ -14,8 +14,8 @@ use std::time::Duration;
 use ringway_config::snapshot::{Address, Driver};
 use ringway_core::clock::Clock;
 use ringway_core::net::{
-    Acceptor, Buffers, Hold, NetError, Reader, Sharing, SocketAddress, Timers, Writer, bind, connect, run,
-    sleep,
+    Acceptor, Buffer, Buffers, Hold, NetError, Reader, Sharing, SocketAddress, Timers, Writer, bind, connect,
+    run, sleep,
 };
 
 const DRIVERS: [Driver; 2] = [Driver::IoUring, Driver::Epoll];
@@ -403,6 +403,10 @@ fn settling_ends_with_its_deadline_when_nobody_reads() {
         let deadline = timers.deadline();
         deadline.set(Clock::new().now().after(Duration::from_millis(50)));
         assert!(matches!(writer.settle(&deadline).await, Err(NetError::TimedOut)));
+        // It is not waited for again.
+        assert!(matches!(writer.settle(&timers.deadline()).await, Err(NetError::Io(_))));
+        assert!(matches!(writer.send(Buffer::empty(), &timers.deadline()).await, Err(NetError::Io(_))));
+        assert!(!writer.is_settled());
         // Dropped with the send under way: it is given up.
     });
 }

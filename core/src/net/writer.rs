@@ -71,6 +71,10 @@ impl Writer {
     /// Waits until the kernel has taken what was posted. What it takes meanwhile moves a sliding deadline on.
     pub async fn settle(&mut self, deadline: &Deadline) -> Result<(), NetError> {
         let Some(ticket) = self.posted else { return Ok(()) };
+        if self.in_flight {
+            // It was waited for in vain: a second wait would hold a client that takes nothing for twice its time.
+            return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
+        }
         let settled = poll_fn(|cx| match outbox::status(ticket, Some(cx.waker())) {
             Status::Done => Poll::Ready(Ok(())),
             Status::Failed(error) => Poll::Ready(Err(error.into())),

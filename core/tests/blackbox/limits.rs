@@ -220,7 +220,7 @@ fn a_slow_client_gets_all_of_an_answer_that_takes_longer_than_idle_and_body_time
     socket.set_recv_buffer_size(8 * 1024).unwrap();
     socket.connect(&gateway.at(8080).into()).unwrap();
     let mut client = std::net::TcpStream::from(socket);
-    client.write_all(crate::support::get("/").as_bytes()).unwrap();
+    client.write_all(get("/").as_bytes()).unwrap();
     let (mut received, mut piece) = (0, [0; 4096]);
     while received < body.len() {
         let count = client.read(&mut piece).unwrap();
