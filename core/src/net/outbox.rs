@@ -9,7 +9,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
-use std::num::NonZeroU32;
+use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -42,17 +42,23 @@ pub(super) enum Moved {
     No,
 }
 
-/// Names one posted send. Its place is given to another once it is done. Generations come again after four billion
-/// sends: who keeps a ticket asks for its status before a long wait.
+/// Names one posted send, by its place and, above that, a number that no other has: 42 bits of it last for a year and a
+/// half of a hundred thousand sends a second, longer than a ticket is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ticket {
-    place: u32,
-    generation: NonZeroU32,
-}
+pub(super) struct Ticket(NonZeroU64);
+
+/// Four million sends under way at a time, more than a process can have descriptors for in practice.
+const PLACE_BITS: u32 = 22;
+const PLACES: u64 = 1 << PLACE_BITS;
 
 impl Ticket {
+    fn new(place: usize, number: u64) -> Self {
+        let place = place as u64 % PLACES;
+        Self(NonZeroU64::new((number << PLACE_BITS) | place).unwrap_or(NonZeroU64::MIN))
+    }
+
     fn at(self) -> usize {
-        self.place as usize
+        usize::try_from(self.0.get() % PLACES).unwrap_or(usize::MAX)
     }
 }
 
@@ -102,14 +108,14 @@ struct Outbox {
     places: Slab<Place>,
     /// Places that are free: the last used is the next.
     free: Vec<usize>,
-    generation: NonZeroU32,
+    number: u64,
     has_task: bool,
 }
 
 /// A place for one posted send, used again and again.
 struct Place {
     /// That of the send under way.
-    generation: Option<NonZeroU32>,
+    ticket: Option<Ticket>,
     send: Pin<Box<dyn Sending>>,
     waker: Waker,
     /// Posted behind it.
@@ -200,7 +206,7 @@ async fn look_after_all() {
 
 impl Outbox {
     const fn new() -> Self {
-        Self { places: Slab::new(), free: Vec::new(), generation: NonZeroU32::MIN, has_task: false }
+        Self { places: Slab::new(), free: Vec::new(), number: 0, has_task: false }
     }
 
     fn post(&mut self, socket: &Socket, buffer: Buffer) -> Ticket {
@@ -209,38 +215,38 @@ impl Outbox {
             WOKEN.with(|woken| woken.stopping.set(false));
             super::spawn(look_after_all());
         }
-        self.generation = self.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
-        let generation = self.generation;
+        self.number = self.number.wrapping_add(1);
         let at = self.free.pop().unwrap_or_else(|| {
             let entry = self.places.vacant_entry();
             let at = entry.key();
             entry.insert(Place::new(at));
             at
         });
+        let ticket = Ticket::new(at, self.number);
         if let Some(place) = self.places.get_mut(at) {
-            place.generation = Some(generation);
+            place.ticket = Some(ticket);
             place.socket = Some(socket.clone());
             place.moved = Moved::No;
             place.send.as_mut().arm(socket.clone(), buffer);
         }
         self.advance(at);
-        Ticket { place: u32::try_from(at).unwrap_or(u32::MAX), generation }
+        ticket
     }
 
     fn find(&mut self, ticket: Ticket) -> Option<&mut Place> {
-        self.places.get_mut(ticket.at()).filter(|place| place.generation == Some(ticket.generation))
+        self.places.get_mut(ticket.at()).filter(|place| place.ticket == Some(ticket))
     }
 
     fn advance(&mut self, at: usize) {
         let Some(place) = self.places.get_mut(at) else { return };
-        if place.generation.is_some() && place.advance() == Progress::Over {
+        if place.ticket.is_some() && place.advance() == Progress::Over {
             self.free(at);
         }
     }
 
     fn free(&mut self, at: usize) {
         let Some(place) = self.places.get_mut(at) else { return };
-        place.generation = None;
+        place.ticket = None;
         place.send.as_mut().disarm();
         (place.gathered, place.socket, place.failed) = (None, None, None);
         if let Some(waiter) = place.waiter.take() {
@@ -259,7 +265,7 @@ enum Progress {
 impl Place {
     fn new(at: usize) -> Self {
         Self {
-            generation: None,
+            ticket: None,
             send: Box::pin(Slot { make: Socket::send, armed: None }),
             waker: Waker::from(Arc::new(PlaceWaker(at))),
             gathered: None,
@@ -346,5 +352,23 @@ impl<M: FnMut(Socket, Buffer) -> F, F: Future<Output = Sent>> Sending for Slot<M
 
     fn disarm(self: Pin<&mut Self>) {
         self.project().armed.set(None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_names_its_place_and_no_other_send() {
+        let last = usize::try_from(PLACES - 1).unwrap();
+        for place in [0, 1, last] {
+            for number in [1, 2, 1 << 33, (1 << 42) - 1] {
+                let ticket = Ticket::new(place, number);
+                assert_eq!(ticket.at(), place);
+                assert_ne!(ticket, Ticket::new(place, number + 1));
+                assert_ne!(ticket, Ticket::new(place ^ 1, number));
+            }
+        }
     }
 }
