@@ -14,6 +14,7 @@ mod crosscheck;
 mod epoll;
 mod gateway;
 mod idle;
+mod lane;
 mod load;
 mod machine;
 mod message;

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::args::Url;
 use crate::bench::{self, Bench, Outcome, Timing};
 use crate::beside;
 use crate::clock;
 use crate::compare::Setting;
 use crate::idle;
+use crate::lane::Lane;
 use crate::open;
 use crate::origin::{self, Origin, Terms};
 use crate::process::Family;
@@ -21,17 +21,7 @@ use crate::report::{Column, Report, Row};
 use crate::scenario::{Scenario, Shape, Unit};
 use crate::stats::{self, Round};
 use crate::syscalls;
-use crate::targets::{Kind, Started, Subject, Variant};
-
-/// A target that is up during all rounds, and its row.
-struct Lane {
-    subject: Subject,
-    row: Row,
-    /// None: somebody else has started it.
-    started: Option<Started>,
-    url: Url,
-    family: Option<Family>,
-}
+use crate::targets::{Kind, Subject, Variant};
 
 /// Runs a scenario; none: none of its targets is there.
 pub(crate) fn run(setting: &Setting, scenario: &Scenario) -> Result<Option<Report>> {
@@ -184,20 +174,9 @@ fn report(
 }
 
 impl Lane {
-    fn open(setting: &Setting, subject: Subject, origin: &Origin) -> Result<Self> {
-        let row = setting.row(subject);
-        if let Some((url, pid)) = setting.url.clone().filter(|_| subject.kind == Kind::Url) {
-            let family = pid.map(Family::of).transpose()?;
-            return Ok(Self { subject, row, started: None, url, family });
-        }
-        let started = setting.start(subject, origin.address)?;
-        let (url, family) = (started.url.clone(), started.family().cloned());
-        Ok(Self { subject, row, started: Some(started), url, family })
-    }
-
-    /// Bytes that each answer has. What somebody else's gateway serves is known only if it serves our origin.
+    /// Bytes that each answer has, if that is known.
     fn length(&self, setting: &Setting, scenario: &Scenario) -> Option<usize> {
-        (self.subject.kind != Kind::Url || setting.origin.port() != 0).then_some(scenario.answer)
+        self.serves_our_origin(setting).then_some(scenario.answer)
     }
 
     fn measure(

@@ -6,18 +6,18 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{Outcome, Pace, Percentiles, Plan};
-use crate::args::Url;
 use crate::bench::{self, Timing};
 use crate::beside;
 use crate::compare::Setting;
+use crate::lane::Lane;
 use crate::load;
 use crate::origin::{Origin, Terms};
 use crate::process::Family;
-use crate::report::{Column, Report, Row};
+use crate::report::{Column, Report};
 use crate::rounds::order;
 use crate::scenario::Scenario;
 use crate::stats::{self, Round};
-use crate::targets::{Kind, Started, Subject};
+use crate::targets::{Kind, Subject};
 
 /// Columns behind the cost.
 const COLUMNS: [(&str, usize); 14] = [
@@ -36,16 +36,6 @@ const COLUMNS: [(&str, usize); 14] = [
     ("sent late max us", 0),
     ("held %", 2),
 ];
-
-/// A target that is up during all rounds, and its row.
-struct Lane {
-    subject: Subject,
-    row: Row,
-    /// None: somebody else has started it.
-    started: Option<Started>,
-    url: Url,
-    family: Option<Family>,
-}
 
 /// Runs a scenario at this part of nginx's saturation, in percent.
 pub(crate) fn run(
@@ -74,7 +64,7 @@ pub(crate) fn run(
         let mut outcomes: Vec<Option<Outcome>> = lanes.iter().map(|_| None).collect();
         for at in order(round, lanes.len()) {
             let Some((lane, slot)) = lanes.get_mut(at).zip(outcomes.get_mut(at)) else { continue };
-            let outcome = lane.measure(setting, &plan, &mut origin)?;
+            let outcome = lane.measure_open(setting, &plan, &mut origin)?;
             eprintln!("{} {}/{}: {}", scenario.name, round + 1, setting.pairs, lane.say(&outcome));
             *slot = Some(outcome);
         }
@@ -82,7 +72,7 @@ pub(crate) fn run(
         let direct = lanes.iter().zip(&outcomes).find(|(lane, _)| lane.subject.kind == Kind::Direct);
         let direct = direct.and_then(|(_, outcome)| outcome.times.percentiles());
         for (lane, outcome) in lanes.iter_mut().zip(&outcomes) {
-            lane.note(outcome, direct);
+            lane.note_open(outcome, direct);
         }
     }
     for lane in &mut lanes {
@@ -131,20 +121,8 @@ fn calibrate(
 }
 
 impl Lane {
-    fn open(setting: &Setting, subject: Subject, origin: &Origin) -> Result<Self> {
-        let row = setting.row(subject);
-        if let Some((url, pid)) = setting.url.clone().filter(|_| subject.kind == Kind::Url) {
-            let family = pid.map(Family::of).transpose()?;
-            return Ok(Self { subject, row, started: None, url, family });
-        }
-        let started = setting.start(subject, origin.address)?;
-        let (url, family) = (started.url.clone(), started.family().cloned());
-        Ok(Self { subject, row, started: Some(started), url, family })
-    }
-
-    fn measure(&mut self, setting: &Setting, plan: &Plan, origin: &mut Origin) -> Result<Outcome> {
-        // What somebody else's gateway serves is known only if it serves our origin.
-        let is_known = self.subject.kind != Kind::Url || setting.origin.port() != 0;
+    fn measure_open(&mut self, setting: &Setting, plan: &Plan, origin: &mut Origin) -> Result<Outcome> {
+        let is_known = self.serves_our_origin(setting);
         let plan = Plan { length: plan.length.filter(|_| is_known), ..plan.clone() };
         let beside = match &self.started {
             Some(started) => beside::start(self.subject.variant, started, Duration::from_millis(500))?,
@@ -170,7 +148,7 @@ impl Lane {
     }
 
     /// Adds a round to the row.
-    fn note(&mut self, outcome: &Outcome, direct: Option<Percentiles>) {
+    fn note_open(&mut self, outcome: &Outcome, direct: Option<Percentiles>) {
         let (busy, waited) = (outcome.busy_percent(), outcome.waited_percent());
         let (times, late) = (outcome.times.percentiles(), outcome.late.percentiles());
         let added = times.zip(direct).map(|(times, direct)| times.over(direct));
