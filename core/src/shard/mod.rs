@@ -1,10 +1,10 @@
 //! This worker's slice of what is counted: single writer here, read by control, no shared line written by two
 //! threads.
 //!
-//! Memory is bounded: at most `series_max` request series (24 bytes each) and as many histograms (144 bytes),
-//! [`ENDPOINTS_MAX`] endpoints (80 bytes) and [`REASONS_MAX`] reason words, allocated 64 at a time as they
-//! are first seen. What comes after a table is full is counted under `_other`, and
-//! [`Count::SeriesOverflowed`] says so.
+//! Memory is bounded: at most `series_max` request series (24 bytes each) and as many histograms (192 bytes: three
+//! cache lines), 16 bytes for each route's last series, [`ENDPOINTS_MAX`] endpoints (80 bytes) and [`REASONS_MAX`]
+//! reason words; slots are allocated 64 at a time as they are first seen. What comes after a table is full is counted
+//! under `_other`, and [`Count::SeriesOverflowed`] says so.
 
 mod read;
 mod table;
@@ -169,6 +169,8 @@ struct HistogramSlot {
     buckets: [AtomicU64; BUCKET_COUNT],
     key: OnceLock<SeriesKey>,
 }
+
+const _: () = assert!(size_of::<HistogramSlot>() == 192);
 
 /// Exchanges that ended for one reason.
 #[derive(Debug, Default)]
