@@ -17,6 +17,8 @@ mod faults;
 #[cfg(test)]
 mod forwarded;
 #[cfg(test)]
+mod grpc;
+#[cfg(test)]
 mod handover;
 #[cfg(test)]
 mod lifecycle;
