@@ -386,7 +386,7 @@ impl Deadline {
     }
 
     /// Bytes have moved: a sliding deadline is moved on.
-    pub(super) fn progressed(&self) {
+    pub fn progressed(&self) {
         let slide = self.entry.slide.get();
         if slide > 0 {
             self.move_to(self.timers.clock.now().after(Duration::from_nanos(slide)));

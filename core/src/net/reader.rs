@@ -146,17 +146,22 @@ impl Reader {
     /// Waits for bytes and takes what is there into a buffer of the pool. `None` is the end. May be dropped at no
     /// loss, and the connection goes on after [`NetError::TimedOut`].
     pub async fn recv(&mut self, deadline: &Deadline) -> Result<Option<Buffer>, NetError> {
+        poll_fn(|cx| {
+            if let Poll::Ready(received) = self.poll_recv(cx) {
+                return Poll::Ready(received);
+            }
+            deadline.poll_expired(cx).map(|()| Err(NetError::TimedOut))
+        })
+        .await
+    }
+
+    /// The same for who waits for several things at once.
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Buffer>, NetError>> {
         loop {
             if let Some(result) = self.take_now() {
-                return result;
+                return Poll::Ready(result);
             }
-            poll_fn(|cx| {
-                if self.poll_readable(cx).is_ready() {
-                    return Poll::Ready(Ok(()));
-                }
-                deadline.poll_expired(cx).map(|()| Err(NetError::TimedOut))
-            })
-            .await?;
+            std::task::ready!(self.poll_readable(cx));
         }
     }
 

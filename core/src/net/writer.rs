@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::ops::RangeInclusive;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use monoio::io::AsyncWriteRent;
 use rustix::net::{SendAncillaryBuffer, SendFlags};
@@ -75,17 +75,20 @@ impl Writer {
             // It was waited for in vain: a second wait would hold a client that takes nothing for twice its time.
             return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
         }
-        let settled = poll_fn(|cx| match outbox::status(ticket, Some(cx.waker())) {
-            Status::Done => Poll::Ready(Ok(())),
-            Status::Failed(error) => Poll::Ready(Err(error.into())),
-            Status::Sending(moved) => {
-                if moved == Moved::Yes {
-                    deadline.progressed();
-                }
-                deadline.poll_expired(cx).map(|()| Err(NetError::TimedOut))
-            }
-        })
-        .await;
+        let settled = poll_fn(|cx| poll_status(ticket, deadline, cx)).await;
+        self.settled(settled)
+    }
+
+    /// The same for who waits for several things at once.
+    pub fn poll_settled(&mut self, deadline: &Deadline, cx: &mut Context<'_>) -> Poll<Result<(), NetError>> {
+        if self.in_flight {
+            return Poll::Ready(Err(io::Error::from(io::ErrorKind::BrokenPipe).into()));
+        }
+        let Some(ticket) = self.posted else { return Poll::Ready(Ok(())) };
+        poll_status(ticket, deadline, cx).map(|settled| self.settled(settled))
+    }
+
+    fn settled(&mut self, settled: Result<(), NetError>) -> Result<(), NetError> {
         self.in_flight = settled.is_err();
         if !matches!(settled, Err(NetError::TimedOut)) {
             self.posted = None;
@@ -228,6 +231,19 @@ impl Writer {
         }
         self.in_flight = true;
         Ok(())
+    }
+}
+
+fn poll_status(ticket: Ticket, deadline: &Deadline, cx: &mut Context<'_>) -> Poll<Result<(), NetError>> {
+    match outbox::status(ticket, Some(cx.waker())) {
+        Status::Done => Poll::Ready(Ok(())),
+        Status::Failed(error) => Poll::Ready(Err(error.into())),
+        Status::Sending(moved) => {
+            if moved == Moved::Yes {
+                deadline.progressed();
+            }
+            deadline.poll_expired(cx).map(|()| Err(NetError::TimedOut))
+        }
     }
 }
 
