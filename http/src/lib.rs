@@ -1,7 +1,7 @@
 //! What an HTTP message is: bytes in, events out. No sockets, no clock, no await.
 //!
-//! `fields`, `prepared`, `head` and `target` hold a parsed message head; `h1` holds the HTTP/1.1 machines that
-//! read and write messages; `error` says what was wrong with one.
+//! `fields`, `prepared`, `head` and `target` hold a parsed message head; `h1` holds the HTTP/1.1 machines that read
+//! and write messages; `websocket` follows the frames of an upgraded connection; `error` says what was wrong with one.
 #![forbid(unsafe_code)]
 
 pub mod error;
@@ -10,6 +10,7 @@ pub mod h1;
 pub mod head;
 pub mod prepared;
 pub mod target;
+pub mod websocket;
 
 mod known;
 mod octets;

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use ringway_http::h1::fuzz;
+use ringway_http::websocket;
 
 /// Inputs made from each target's corpus. Each is fed in several splits, which is where the time goes.
 const ROUNDS: u64 = 40_000;
@@ -32,6 +33,11 @@ const PIECES: &[&[u8]] = &[
     b"Connection: x, close\r\n",
     b"Host: b\r\n",
     b"\xff",
+    b"\x81\x7e",
+    b"\x82\xff",
+    b"\x88\x02",
+    b"=",
+    b"AAAA",
     b"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
 ];
 
@@ -118,4 +124,9 @@ fn responses_keep_their_invariants() {
 #[test]
 fn chunked_bodies_keep_their_invariants() {
     run("chunked", fuzz::chunked, 3);
+}
+
+#[test]
+fn websockets_keep_their_invariants() {
+    run("websocket", websocket::fuzz, 4);
 }
