@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use ringway_http::h1::fuzz;
-use ringway_http::websocket;
+use ringway_http::{grpc, websocket};
 
 /// Inputs made from each target's corpus. Each is fed in several splits, which is where the time goes.
 const ROUNDS: u64 = 40_000;
@@ -129,4 +129,9 @@ fn chunked_bodies_keep_their_invariants() {
 #[test]
 fn websockets_keep_their_invariants() {
     run("websocket", websocket::fuzz, 4);
+}
+
+#[test]
+fn grpc_keeps_its_invariants() {
+    run("grpc", grpc::fuzz::grpc, 5);
 }
