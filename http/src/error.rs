@@ -78,6 +78,12 @@ head_errors! {
     HostRepeated = 400, "host.repeated", "several Host fields";
     /// A `Host` or authority that is not a host with an optional port.
     HostInvalid = 400, "host.invalid", "malformed Host or authority";
+    /// HTTP/2: `:authority` and `Host` name two hosts.
+    HostDifferent = 400, "host.different", ":authority and Host differ";
+    /// HTTP/2: a field that speaks of one connection, or `TE` with more than `trailers` (RFC 9113, 8.2.2).
+    FieldConnection = 400, "field.connection", "a connection-specific field in HTTP/2";
+    /// Extended CONNECT to a protocol other than `websocket` (RFC 8441, 5).
+    Protocol = 501, "protocol", "extended CONNECT to an unknown protocol";
     /// `Content-Length` and `Transfer-Encoding` together.
     FramingBoth = 400, "framing.both", "Content-Length and Transfer-Encoding together";
     /// `Content-Length` is not one decimal number.
@@ -158,6 +164,7 @@ mod tests {
             400 request.path\n505 request.version\n400 request.status\n431 request.head.length\n\
             431 request.field.count\n400 request.field.name\n400 request.field.space\n400 request.field.fold\n\
             400 request.field.value\n400 request.host.missing\n400 request.host.repeated\n400 request.host.invalid\n\
+            400 request.host.different\n400 request.field.connection\n501 request.protocol\n\
             400 request.framing.both\n400 request.framing.length\n400 request.framing.length.repeated\n\
             400 request.framing.coding\n501 request.framing.coding.unknown\n400 request.framing.coding.forbidden\n\
             400 request.connection.options\n417 request.expectation\n\

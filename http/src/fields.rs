@@ -1,6 +1,8 @@
 //! The fields (header lines) of a message: an arena of bytes as they stand on the wire and spans into it, reused from
 //! message to message, so that parsing and editing allocate nothing in the steady state.
 
+use std::ops::Range;
+
 use crate::known::{HOP_BY_HOP, is_control};
 use crate::octets::{is_token, is_value, trim};
 use crate::prepared::{FieldLine, FieldName};
@@ -323,6 +325,21 @@ impl Fields {
             .iter()
             .filter(move |line| line.known.is_none_or(|known| known.bit() & skip == 0))
             .map(|line| (line.name(&self.bytes), line.value(&self.bytes)))
+    }
+
+    /// The bytes that [`Fields::spans_without`] points into.
+    pub(crate) fn arena(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The lines in order without those whose known name is in `skip`: names, and where in the arena the values are.
+    pub(crate) fn spans_without(&self, skip: u64) -> impl Iterator<Item = (&[u8], Range<usize>)> {
+        self.lines.iter().filter(move |line| line.known.is_none_or(|known| known.bit() & skip == 0)).map(
+            |line| {
+                let value = line.name_end as usize + SEPARATOR.len()..line.value_end as usize;
+                (line.name(&self.bytes), value)
+            },
+        )
     }
 
     /// Bytes that the lines take on the wire, or somewhat more.

@@ -61,12 +61,13 @@ impl Method {
     }
 }
 
-/// HTTP/1.0 or HTTP/1.1.
+/// HTTP/1.0, HTTP/1.1 or HTTP/2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Version {
     Http10,
     Http11,
+    Http2,
 }
 
 /// How a body's end is known (RFC 9112, 6.3).
@@ -76,7 +77,7 @@ pub enum Framing {
     None,
     /// Exactly so many bytes. Zero is represented by `Length(0)` when a length was given.
     Length(u64),
-    /// Chunked transfer coding.
+    /// Chunked transfer coding; in HTTP/2, until the end of the stream.
     Chunked,
     /// Until the connection closes; responses only.
     UntilClose,
@@ -122,7 +123,10 @@ pub struct RequestHead {
     pub persistence: Persistence,
     /// `Expect: 100-continue` was sent by an HTTP/1.1 client and a body follows.
     pub expects_continue: bool,
-    /// Bytes that the head took on the wire.
+    /// It came as an extended CONNECT (RFC 8441): what [`RequestHead::upgrade`] names begins with the response's
+    /// head, a 2xx, on the stream itself. The method is GET, as it would be in HTTP/1.1.
+    pub extended_connect: bool,
+    /// Bytes that the head took on the wire; in HTTP/2, before compression.
     pub wire_bytes: usize,
     /// The text of a [`Method::Other`]; empty for the rest.
     pub(crate) other_method: String,
@@ -150,6 +154,7 @@ impl RequestHead {
             framing: Framing::None,
             persistence: Persistence::Close,
             expects_continue: false,
+            extended_connect: false,
             wire_bytes: 0,
             other_method: String::new(),
             target: String::new(),
@@ -169,6 +174,7 @@ impl RequestHead {
         self.framing = Framing::None;
         self.persistence = Persistence::Close;
         self.expects_continue = false;
+        self.extended_connect = false;
         self.wire_bytes = 0;
         self.other_method.clear();
         self.target.clear();

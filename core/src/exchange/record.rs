@@ -193,6 +193,7 @@ impl Record {
             protocol: match request.version {
                 Version::Http10 => "HTTP/1.0",
                 Version::Http11 => "HTTP/1.1",
+                Version::Http2 => "HTTP/2.0",
             },
             route: names.route,
             upstream: names.upstream,

@@ -88,7 +88,7 @@ impl Response<'_> {
                 return Err(Fault::TooManyInterim);
             }
             // An HTTP/1.0 client knows no interim responses (RFC 9110, 15.2).
-            if self.request.version == Version::Http11 {
+            if self.request.version != Version::Http10 {
                 self.send_interim().await?;
             }
         }

@@ -147,8 +147,8 @@ pub fn write_response(
         BodySize::Forbidden => Framing::None,
         _ if bodiless => Framing::None,
         BodySize::Known(length) => Framing::Length(length),
-        BodySize::Unknown if client == Version::Http11 => Framing::Chunked,
-        BodySize::Unknown => Framing::UntilClose,
+        BodySize::Unknown if client == Version::Http10 => Framing::UntilClose,
+        BodySize::Unknown => Framing::Chunked,
     };
     let persistence = if framing == Framing::UntilClose { Persistence::Close } else { persistence };
     out.reserve(fields.wire_bytes() + 192);
@@ -165,7 +165,7 @@ pub fn write_response(
         _ if upgrade.is_some() => push_upgrade(upgrade, out),
         (Persistence::Close, _) => out.extend_from_slice(b"Connection: close\r\n"),
         (Persistence::KeepAlive, Version::Http10) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
-        (Persistence::KeepAlive, Version::Http11) => {}
+        (Persistence::KeepAlive, Version::Http11 | Version::Http2) => {}
     }
     out.extend_from_slice(b"\r\n");
     (BodyWriter::new(framing), persistence)

@@ -100,7 +100,7 @@ fn coding(fields: &Fields) -> Result<Option<Chunked>, HeadError> {
 }
 
 /// The one stated length, if any (RFC 9110, 8.6): decimal digits and nothing else, zeros in front allowed.
-fn length(fields: &Fields) -> Result<Option<u64>, HeadError> {
+pub(crate) fn length(fields: &Fields) -> Result<Option<u64>, HeadError> {
     let mut values = fields.known_all(Known::ContentLength);
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
@@ -145,7 +145,7 @@ impl ConnectionOptions {
     /// RFC 9112, 9.3.
     fn persistence(&self, version: Version) -> Persistence {
         let lives = match version {
-            Version::Http11 => !self.close,
+            Version::Http11 | Version::Http2 => !self.close,
             Version::Http10 => self.keep_alive && !self.close,
         };
         if lives { Persistence::KeepAlive } else { Persistence::Close }
@@ -186,7 +186,7 @@ fn take_host(head: &mut RequestHead) -> Result<(), HeadError> {
 }
 
 /// Whether `100-continue` is expected. Any other expectation cannot be met (RFC 9110, 10.1.1).
-fn expects_continue(fields: &Fields) -> Result<bool, HeadError> {
+pub(crate) fn expects_continue(fields: &Fields) -> Result<bool, HeadError> {
     let mut expectations = fields.known_all(Known::Expect).flat_map(elements);
     if !expectations.all(|expectation| expectation.eq_ignore_ascii_case(b"100-continue")) {
         return Err(HeadError::Expectation);

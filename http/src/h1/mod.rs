@@ -19,6 +19,7 @@ mod status;
 pub use decode::{BodyEvent, BodyReader, BodyStep, CHUNK_EXTENSION_BYTES_MAX, CHUNK_LINE_BYTES_MAX};
 pub use encode::{BodySize, BodyWriter, write_interim, write_request, write_response};
 pub use framing::CONNECTION_OPTIONS_MAX;
+pub(crate) use framing::{expects_continue, length};
 pub use head::{HeadReader, LEADING_EMPTY_LINES_MAX};
 pub use line::METHOD_BYTES_MAX;
 pub use status::reason_phrase;
