@@ -80,6 +80,11 @@ impl Frames {
         Self { masking, place: Place::Boundary }
     }
 
+    /// Whether its payloads are masked.
+    pub fn masking(&self) -> Masking {
+        self.masking
+    }
+
     /// Follows all of these bytes.
     pub fn push(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {

@@ -89,7 +89,8 @@ pub(crate) async fn run(
             // A tunnel may live for days: it must not keep an old plan alive.
             let names = record.names(&plan).own();
             drop(plan);
-            Box::pin(tunnel::run(local, connection, *checkout, &mut record, limits.tunnel_timeout)).await;
+            let terms = tunnel::Terms::new(&limits, scratch);
+            Box::pin(tunnel::run(local, connection, *checkout, &mut record, terms)).await;
             record.finish(local, connection, scratch, &names.lend());
             After::Close
         }

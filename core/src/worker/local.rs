@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::cap::ConnectionCap;
 use super::date::Date;
+use super::parting::Parting;
 use super::plan::Plan;
 use super::registry::Registry;
 use super::scratch::Scratches;
@@ -41,6 +42,8 @@ pub(crate) struct Local {
     pub(crate) accepting: Cell<usize>,
     /// Open client connections.
     pub(crate) registry: Registry,
+    /// Tunnels that a drain tells to end.
+    pub(crate) parting: Parting,
     /// What an exchange needs and gives back.
     pub(crate) scratches: Scratches,
     /// The futures in which exchanges run.

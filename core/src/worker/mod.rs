@@ -5,6 +5,7 @@ mod date;
 pub mod inbox;
 mod listen;
 mod local;
+mod parting;
 pub mod pin;
 mod plan;
 mod registry;
@@ -29,6 +30,7 @@ use cap::ConnectionCap;
 use inbox::{Command, Directory, Report};
 
 pub(crate) use local::Local;
+pub(crate) use parting::Guest;
 pub(crate) use plan::{ListenerSeat, Plan};
 pub(crate) use registry::{Entry, Registry, Stay};
 pub(crate) use scratch::Scratch;
@@ -109,6 +111,7 @@ impl Worker {
             cut: Cell::new(false),
             accepting: Cell::new(0),
             registry: Registry::default(),
+            parting: parting::Parting::default(),
             scratches: scratch::Scratches::default(),
             runners: crate::downstream::Runners::default(),
             date: date::Date::new(clock::wall()),
@@ -207,6 +210,7 @@ impl Worker {
         for seat in self.listeners.borrow_mut().drain(..) {
             seat.close();
         }
+        local.parting.begin();
         let until = local.now().after(timeout);
         let fresh_until = local.now().after(FIRST_REQUEST_GRACE);
         // Accept loops take what was queued and end; idle connections go as they come to rest.

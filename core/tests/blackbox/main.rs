@@ -42,3 +42,5 @@ mod strict;
 mod support;
 #[cfg(test)]
 mod unix;
+#[cfg(test)]
+mod websocket;

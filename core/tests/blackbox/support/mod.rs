@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 pub(crate) use client::{Client, Response, get};
 pub(crate) use gateway::{Gateway, fresh_dir, listens, proxying};
 pub(crate) use origin::{Origin, Visit, field, ok};
-pub(crate) use peers::{GrpcServer, grpc_client};
+pub(crate) use peers::{GrpcServer, WebSocketPeer, grpc_client};
 
 /// Nothing on loopback takes this long unless it hangs; generous, because machines are shared.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
