@@ -1,4 +1,4 @@
-//! WebSockets: frames pass as they are, and the gateway ends one in its own words.
+//! WebSocket: frames pass as they are, and the gateway ends one in its own words.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,11 +24,11 @@ fn frame(first: u8, payload: &[u8], key: Option<[u8; 4]>) -> Vec<u8> {
     match payload.len() {
         short @ ..126 => out.push(mask | u8::try_from(short).unwrap()),
         long @ ..65_536 => {
-            out.push(mask | 126);
+            out.push(mask | 0x7e);
             out.extend(u16::try_from(long).unwrap().to_be_bytes());
         }
         longer => {
-            out.push(mask | 127);
+            out.push(mask | 0x7f);
             out.extend((longer as u64).to_be_bytes());
         }
     }

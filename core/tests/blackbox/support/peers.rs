@@ -1,4 +1,4 @@
-//! Programs of others that tests talk to: gRPC on Python's grpcio, WebSockets on its websockets. Where one is not
+//! Programs of others that tests talk to: gRPC on Python's grpcio, WebSocket on its websockets. Where one is not
 //! installed, its tests say so and are skipped, unless `RINGWAY_REQUIRE_PEERS` is set.
 
 use std::io::{BufRead, BufReader};
