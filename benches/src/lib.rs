@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use ringway_config::rewrite::Rewrite;
 use ringway_config::routes::{HostRule, Lookup, MethodRule, PathRule, RouteRule};
-use ringway_config::snapshot::{ErrorFormat, Limits, ListenerId, Respond, Retry, Route, Terminal};
+use ringway_config::snapshot::{
+    ClientCertificate, ErrorFormat, Limits, ListenerId, Respond, Retry, Route, Terminal,
+};
 use ringway_http::Method;
 
 /// Rules for so many routes: in turn an exact path, a prefix, and a pattern below one of a thousand services, every
@@ -76,17 +78,7 @@ pub fn route(n: usize) -> Route {
         metric: 0,
         terminal: Terminal::Respond(Respond::Ready),
         timeout: Duration::from_secs(60),
-        limits: Arc::new(Limits {
-            head: ringway_http::Limits::default(),
-            body_bytes_max: None,
-            header_timeout: Duration::from_secs(10),
-            body_timeout: Duration::from_secs(60),
-            idle_timeout: Duration::from_secs(75),
-            tunnel_timeout: Duration::from_secs(3600),
-            requests_per_connection: None,
-            connections_per_ip: None,
-            min_rate: None,
-        }),
+        limits: Arc::new(Limits::default()),
         retry: Retry { attempts: 1, on: Vec::new() },
         rewrite: Rewrite::Keep,
         preserve_host: true,
@@ -94,6 +86,7 @@ pub fn route(n: usize) -> Route {
         errors: ErrorFormat::Json,
         access_log: true,
         reason_header: false,
+        client_certificate: ClientCertificate::AsListener,
         served_in_clear: Vec::new(),
     }
 }

@@ -109,6 +109,7 @@ fn sections(old: &Snapshot, new: &Snapshot, lines: &mut Vec<String>) {
     changed.plain("max_connections", a.max_connections, b.max_connections);
     changed.key("trusted_proxies", &a.trusted_proxies, &b.trusted_proxies);
     changed.plain("share_addresses", a.share_addresses, b.share_addresses);
+    changed.key("state_dir", &a.state_dir, &b.state_dir);
     changed.line("server", lines);
     let (a, b) = (&old.log, &new.log);
     let mut changed = Changed::default();
@@ -141,6 +142,9 @@ fn listener(a: &Listener, b: &Listener, changed: &mut Changed) {
     });
     changed.key("redirect_https", &a.redirect_https, &b.redirect_https);
     changed.plain("proxy_protocol", a.proxy_protocol, b.proxy_protocol);
+    let print = |listener: &Listener| listener.tls.as_ref().map(|tls| tls.fingerprint);
+    changed.key("tls", &print(a), &print(b));
+    changed.plain("http2", a.http2, b.http2);
     limits(&a.limits, &b.limits, "body", changed);
 }
 
@@ -156,6 +160,12 @@ fn limits(a: &Limits, b: &Limits, body: &str, changed: &mut Changed) {
     changed.key("requests_per_connection", &a.requests_per_connection, &b.requests_per_connection);
     changed.key("connections_per_ip", &a.connections_per_ip, &b.connections_per_ip);
     changed.key("min_rate", &a.min_rate, &b.min_rate);
+    changed.time("handshake_timeout", a.handshake_timeout, b.handshake_timeout);
+    changed.key("connection_age", &a.connection_age, &b.connection_age);
+    changed.key("tunnel_age", &a.tunnel_age, &b.tunnel_age);
+    changed.plain("h2_streams", a.http2.streams_max, b.http2.streams_max);
+    changed.plain("h2_resets", a.http2.resets_max, b.http2.resets_max);
+    changed.plain("h2_control_frames", a.http2.control_frames_max, b.http2.control_frames_max);
 }
 
 /// What routes refer to by number.
@@ -218,6 +228,7 @@ fn route(((a, a_rule), a_ends): Seen<'_>, ((b, b_rule), b_ends): Seen<'_>, chang
     changed.key("errors", &a.errors, &b.errors);
     changed.plain("access_log", a.access_log, b.access_log);
     changed.plain("reason_header", a.reason_header, b.reason_header);
+    changed.key("client_certificate", &a.client_certificate, &b.client_certificate);
     changed.key(
         "redirect_https",
         &a_ends.listeners(&a.served_in_clear),
@@ -244,6 +255,10 @@ fn upstream(a: &Upstream, b: &Upstream, changed: &mut Changed) {
     changed.time("connect_timeout", a.connect_timeout, b.connect_timeout);
     changed.key("health", &a.health, &b.health);
     changed.plain("path", &*a.base_path, &*b.base_path);
+    let print = |upstream: &Upstream| upstream.tls.as_ref().map(|tls| tls.fingerprint);
+    changed.key("tls", &print(a), &print(b));
+    changed.key("protocol", &a.protocol, &b.protocol);
+    changed.plain("streams", a.streams_max, b.streams_max);
 }
 
 fn endpoints(upstream: &Upstream) -> Vec<String> {

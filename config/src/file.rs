@@ -6,11 +6,13 @@ pub(crate) mod listeners;
 pub(crate) mod reader;
 pub(crate) mod routes;
 pub(crate) mod sink;
+pub(crate) mod tls;
 pub(crate) mod upstreams;
 pub(crate) mod values;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -125,9 +127,34 @@ fn read_server(root: &mut Table<'_>) -> Server {
     let max_connections = table.number("max_connections", 100_000, 1..=CONNECTIONS_MAX);
     let trusted_proxies = read_networks(&mut table);
     let share_addresses = table.flag("share_addresses", false);
+    let state_dir = read_state_dir(&mut table);
     table.close_section("server");
     let max_connections = usize::try_from(max_connections).unwrap_or(usize::MAX);
-    Server { workers, drain_timeout, drain_delay, driver, max_connections, trusted_proxies, share_addresses }
+    Server {
+        workers,
+        drain_timeout,
+        drain_delay,
+        driver,
+        max_connections,
+        trusted_proxies,
+        share_addresses,
+        state_dir,
+    }
+}
+
+fn read_state_dir(table: &mut Table<'_>) -> Option<PathBuf> {
+    let Some(value) = table.take("state_dir") else {
+        // systemd separates several by a colon (systemd.exec, StateDirectory).
+        let given = (table.sink.environment)("STATE_DIRECTORY")?;
+        let first = given.split(':').next().filter(|first| first.starts_with('/'))?;
+        return Some(PathBuf::from(first));
+    };
+    let text = value.text("the path of a folder").filter(|text| !text.is_unknown)?;
+    let path = table.sink.base.join(&*text.value);
+    if text.value.is_empty() || !path.is_dir() {
+        value.sink.error(value.at, text.found("expected a folder; make it first"));
+    }
+    Some(path)
 }
 
 fn read_workers(table: &mut Table<'_>) -> Workers {

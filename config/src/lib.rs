@@ -12,6 +12,7 @@ mod resolve;
 pub mod rewrite;
 pub mod routes;
 pub mod snapshot;
+pub mod tls;
 
 pub use diff::diff;
 pub use effective::effective;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use toml::de::DeTable;
 
@@ -89,20 +90,37 @@ pub fn load_str(
     names: &mut Names,
     secrets: Secrets,
 ) -> Result<Loaded, ConfigErrors> {
-    load_with(file_name, text, base, names, secrets, &|name| std::env::var(name).ok())
+    // Certificates are judged as of now, once, here.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    load_with(
+        file_name,
+        text,
+        base,
+        names,
+        secrets,
+        &Surroundings { environment: &|name| std::env::var(name).ok(), now },
+    )
 }
 
-/// The same with an environment of the caller's.
+/// What a file's meaning depends on beside its text.
+pub(crate) struct Surroundings<'a> {
+    /// The value of an environment variable.
+    pub(crate) environment: &'a dyn Fn(&str) -> Option<String>,
+    /// In seconds since 1970.
+    pub(crate) now: u64,
+}
+
+/// The same in surroundings of the caller's.
 pub(crate) fn load_with(
     file_name: &str,
     text: &str,
     base: &Path,
     names: &mut Names,
     secrets: Secrets,
-    environment: &dyn Fn(&str) -> Option<String>,
+    around: &Surroundings<'_>,
 ) -> Result<Loaded, ConfigErrors> {
     let (document, syntax) = DeTable::parse_recoverable(text);
-    let sink = Sink::new(base, secrets, environment, false);
+    let sink = Sink::new(base, secrets, around.environment, false);
     let is_readable = syntax.iter().all(|error| error.message() == DUPLICATE);
     for error in syntax {
         let at = error.span().map_or(0, |span| span.start);
@@ -113,7 +131,7 @@ pub(crate) fn load_with(
     let snapshot = is_readable
         .then(|| {
             let file = file::read(&sink, document.get_ref());
-            resolve(&sink, file, names, source)
+            resolve(&sink, file, names, source, around.now)
         })
         .flatten();
     let (errors, warnings) = sink.render(file_name, text, document.get_ref());

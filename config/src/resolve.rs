@@ -18,6 +18,8 @@ use crate::snapshot::{
     Endpoint, Epoch, Listener, ListenerId, RedirectHttps, Respond, Route, Snapshot, Source, StaticFiles,
     Terminal, Upstream, UpstreamId,
 };
+use crate::tls::load::Loader;
+use crate::tls::{ListenerTls, UpstreamTls};
 use index::Index;
 
 /// Puts the snapshot together, or leaves in the sink what stands in the way.
@@ -26,8 +28,17 @@ pub(crate) fn resolve(
     file: File<'_>,
     names: &mut Names,
     source: Source,
+    now: u64,
 ) -> Option<Snapshot> {
     check::check(sink, &file);
+    let loader = Loader::new(sink, now);
+    let listeners: Vec<_> =
+        file.listeners.iter().map(|typed| typed.tls.as_ref().map(|tls| loader.listener(tls))).collect();
+    let upstreams: Vec<_> = file
+        .upstreams
+        .iter()
+        .map(|typed| typed.tls.as_ref().map(|tls| loader.upstream(tls, typed.protocol)))
+        .collect();
     let references = References::new(sink, &file);
     let routes = references.build_routes(file.routes, &file.listeners, names);
     references.upstreams.warn_of_unused(sink, "remove it, or name it in a route's `upstream`");
@@ -41,10 +52,21 @@ pub(crate) fn resolve(
         log: file.log,
         metrics: file.metrics.map(|(address, _)| address),
         admin: file.admin.map(|(address, _)| address),
-        listeners: file.listeners.into_iter().map(listener).collect(),
-        upstreams: file.upstreams.into_iter().map(|typed| upstream(typed, names)).collect(),
+        listeners: file
+            .listeners
+            .into_iter()
+            .zip(listeners)
+            .map(|(typed, tls)| listener(typed, tls.flatten().map(Arc::new)))
+            .collect(),
+        upstreams: file
+            .upstreams
+            .into_iter()
+            .zip(upstreams)
+            .map(|(typed, tls)| upstream(typed, tls.flatten().map(Arc::new), names))
+            .collect(),
         routes,
         source,
+        files: loader.into_files(),
     })
 }
 
@@ -89,6 +111,7 @@ impl<'a> References<'a> {
         let mut places = Vec::with_capacity(typed.len());
         for (number, mut typed) in typed.into_iter().enumerate() {
             let rule_listeners = self.listeners_of(&typed);
+            self.check_certificate(&typed, &rule_listeners, listeners);
             let served_in_clear = in_clear.remove(&number).unwrap_or_default();
             let mut route = self.route(&typed, served_in_clear, names);
             if let Some(before) = routes.last().filter(|before: &&Route| before.limits == route.limits) {
@@ -130,6 +153,7 @@ impl<'a> References<'a> {
             errors: typed.errors,
             access_log: typed.access_log,
             reason_header: typed.reason_header,
+            client_certificate: typed.client_certificate.map(|(demand, _)| demand).unwrap_or_default(),
             served_in_clear,
         }
     }
@@ -151,6 +175,27 @@ impl<'a> References<'a> {
     fn listeners_of(&self, typed: &routes::Route<'_>) -> Vec<ListenerId> {
         let find = |name| self.listeners.find(self.sink, name).map(|number| ListenerId(to_u32(number)));
         typed.listeners.iter().flatten().filter_map(find).collect()
+    }
+
+    /// A demand that no listener of the route can meet would refuse every request.
+    fn check_certificate(
+        &self,
+        typed: &routes::Route<'_>,
+        own: &[ListenerId],
+        listeners: &[listeners::Listener<'_>],
+    ) {
+        let Some((_, at)) = typed.client_certificate else { return };
+        let asks = |listener: &listeners::Listener<'_>| {
+            listener.tls.as_ref().is_some_and(|tls| tls.client_auth.is_some())
+        };
+        let is_met = (0u32..).zip(listeners).any(|(number, listener)| {
+            (own.is_empty() || own.contains(&ListenerId(number))) && asks(listener)
+        });
+        if !is_met {
+            let message = "no listener of this route asks for certificates; add `client_auth = { ca = \"ca.pem\" }` \
+                           to the `tls` of one";
+            self.sink.error(at, message);
+        }
     }
 
     fn filters_of(&self, typed: &routes::Route<'_>) -> Vec<Arc<FilterConfig>> {
@@ -268,17 +313,19 @@ fn described(config: FilterConfig, shown: Option<String>) -> FilterConfig {
     }
 }
 
-fn listener(typed: listeners::Listener<'_>) -> Listener {
+fn listener(typed: listeners::Listener<'_>, tls: Option<Arc<ListenerTls>>) -> Listener {
     Listener {
         name: Arc::from(typed.name),
         bind: typed.bind.into_iter().map(|(address, _)| address).collect(),
         redirect_https: typed.redirect_https.map(|redirect| RedirectHttps { port: redirect.port }),
         proxy_protocol: typed.proxy_protocol.is_some(),
+        tls,
+        http2: typed.http2,
         limits: typed.limits,
     }
 }
 
-fn upstream(typed: upstreams::Upstream<'_>, names: &mut Names) -> Upstream {
+fn upstream(typed: upstreams::Upstream<'_>, tls: Option<Arc<UpstreamTls>>, names: &mut Names) -> Upstream {
     let name: Arc<str> = Arc::from(typed.name);
     let endpoints = typed.endpoints.into_iter().map(|endpoint| Endpoint {
         metric: names.id(&format!("{name} {}", endpoint.text)),
@@ -295,6 +342,9 @@ fn upstream(typed: upstreams::Upstream<'_>, names: &mut Names) -> Upstream {
         connect_timeout: typed.connect_timeout,
         health: typed.health,
         base_path: Arc::from(typed.base_path),
+        tls,
+        protocol: typed.protocol,
+        streams_max: typed.streams_max,
     }
 }
 

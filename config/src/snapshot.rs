@@ -10,6 +10,7 @@ use ringway_filters::registry::FilterConfig;
 
 use crate::rewrite::Rewrite;
 use crate::routes::Routes;
+use crate::tls::{ListenerTls, UpstreamTls, WatchedFile};
 
 /// Which publication this is; epochs only grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -45,6 +46,8 @@ pub struct Snapshot {
     pub routes: Routes,
     /// Where all of this was read.
     pub source: Source,
+    /// The certificates, keys, authorities and revocation lists that it was made from, each once, by path.
+    pub files: Vec<WatchedFile>,
 }
 
 /// The text that a snapshot was made from: the effective configuration and the differences are told from it.
@@ -75,6 +78,9 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     /// Whether another instance may listen on the same addresses (`share_addresses`, default false).
     pub share_addresses: bool,
+    /// Where the keys of session tickets are kept over restarts (`state_dir`, by default systemd's
+    /// `STATE_DIRECTORY`); none: nowhere.
+    pub state_dir: Option<PathBuf>,
 }
 
 impl Server {
@@ -165,6 +171,63 @@ pub struct Limits {
     pub connections_per_ip: Option<u32>,
     /// The least rate of a request body in bytes per second, after ten seconds; `None` is off.
     pub min_rate: Option<u64>,
+    /// From the accept (behind a PROXY header, from its end) to the end of the TLS handshake.
+    pub handshake_timeout: Duration,
+    /// How old a client's connection may grow before it takes no further request; `None` is unlimited.
+    pub connection_age: Option<Duration>,
+    /// How old a tunnel may grow before it is closed; `None` is unlimited.
+    pub tunnel_age: Option<Duration>,
+    /// What an HTTP/2 connection may be.
+    pub http2: Http2Limits,
+}
+
+/// What one HTTP/2 connection of a client may be at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Http2Limits {
+    /// Requests in flight (`h2_streams`).
+    pub streams_max: u32,
+    /// Streams that were reset, by the client or for its fault, in any [`Http2Limits::WINDOW`] (`h2_resets`).
+    pub resets_max: u32,
+    /// Frames that move no request and no body, in any [`Http2Limits::WINDOW`] (`h2_control_frames`).
+    pub control_frames_max: u32,
+}
+
+impl Http2Limits {
+    /// What holds when the file says nothing.
+    pub const DEFAULT: Self = Self { streams_max: 128, resets_max: 200, control_frames_max: 2_000 };
+    /// Over which resets and control frames are counted.
+    pub const WINDOW: Duration = Duration::from_secs(10);
+
+    /// The narrower of both in everything.
+    #[must_use]
+    pub fn narrowed_by(&self, other: &Self) -> Self {
+        Self {
+            streams_max: self.streams_max.min(other.streams_max),
+            resets_max: self.resets_max.min(other.resets_max),
+            control_frames_max: self.control_frames_max.min(other.control_frames_max),
+        }
+    }
+}
+
+impl Default for Limits {
+    /// What holds when the file says nothing.
+    fn default() -> Self {
+        Self {
+            head: ringway_http::Limits { head_bytes_max: 64 << 10, fields_max: 128, uri_bytes_max: 8 << 10 },
+            body_bytes_max: None,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(75),
+            tunnel_timeout: Duration::from_secs(3_600),
+            requests_per_connection: None,
+            connections_per_ip: None,
+            min_rate: None,
+            handshake_timeout: Duration::from_secs(10),
+            connection_age: None,
+            tunnel_age: None,
+            http2: Http2Limits::DEFAULT,
+        }
+    }
 }
 
 impl Limits {
@@ -186,6 +249,10 @@ impl Limits {
             connections_per_ip: least(self.connections_per_ip, other.connections_per_ip),
             // `None` is off, which is below every rate.
             min_rate: self.min_rate.max(other.min_rate),
+            handshake_timeout: self.handshake_timeout.min(other.handshake_timeout),
+            connection_age: least(self.connection_age, other.connection_age),
+            tunnel_age: least(self.tunnel_age, other.tunnel_age),
+            http2: self.http2.narrowed_by(&other.http2),
         }
     }
 }
@@ -209,8 +276,19 @@ pub struct Listener {
     pub redirect_https: Option<RedirectHttps>,
     /// Whether a PROXY header is demanded from trusted proxies (and only they may connect).
     pub proxy_protocol: bool,
+    /// `tls`; none: in clear.
+    pub tls: Option<Arc<ListenerTls>>,
+    /// Whether HTTP/2 is spoken: by ALPN over TLS, by prior knowledge in clear.
+    pub http2: bool,
     /// The limits in force before a route is known.
     pub limits: Limits,
+}
+
+impl Listener {
+    /// The scheme of what is served here.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
 }
 
 /// `redirect_https`; which routes are excepted is in [`Route::served_in_clear`].
@@ -250,6 +328,23 @@ pub struct Upstream {
     pub health: Option<HealthCheck>,
     /// Put before the path of each request (`path = "/users"`), without a final slash; empty for none.
     pub base_path: Arc<str>,
+    /// `tls`; none: in clear.
+    pub tls: Option<Arc<UpstreamTls>>,
+    /// What is spoken with it.
+    pub protocol: Protocol,
+    /// Exchanges at once on one of its HTTP/2 connections, before another is opened (`streams`).
+    pub streams_max: u32,
+}
+
+/// `protocol`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2: by ALPN over TLS, by prior knowledge in clear.
+    Http2,
+    /// What ALPN chooses; only over TLS.
+    Auto,
 }
 
 /// One entry of `endpoints`.
@@ -312,8 +407,20 @@ pub struct Route {
     pub access_log: bool,
     /// Whether `X-Ringway-Reason` is added to the gateway's own answers (`reason_header = true`).
     pub reason_header: bool,
+    /// Whether only a client that has shown a certificate is served.
+    pub client_certificate: ClientCertificate,
     /// Listeners whose `redirect_https` does not apply to this route.
     pub served_in_clear: Vec<ListenerId>,
+}
+
+/// `client_certificate`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientCertificate {
+    /// Where the listener lets a client through, so does the route.
+    #[default]
+    AsListener,
+    /// Only a client that has shown a certificate is served.
+    Required,
 }
 
 /// What answers a route's requests.

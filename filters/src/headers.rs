@@ -223,6 +223,11 @@ const RESERVED: [(&str, &str); 10] = [
     ("Upgrade", "belongs to one connection and is the gateway's to write"),
 ];
 
+/// Whether a field is the gateway's own, so that no configuration may write it.
+pub fn is_reserved(name: &str) -> bool {
+    RESERVED.iter().any(|(field, _)| field.eq_ignore_ascii_case(name))
+}
+
 /// The check of one direction; collects all that is wrong.
 struct Check<'e> {
     /// `request` or `response`.

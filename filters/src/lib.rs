@@ -19,5 +19,6 @@ pub use address::AddressText;
 pub use chain::{Chain, ChainState, Reply, Verdict};
 pub use error::FilterError;
 pub use facts::{Facts, Params, Scheme};
+pub use headers::is_reserved;
 pub use nearest::nearest;
 pub use registry::FilterConfig;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::reader::{Table, Value};
 use super::sink::quote;
 use super::values;
-use crate::snapshot::Limits;
+use crate::snapshot::{Http2Limits, Limits};
 
 const UNLIMITED: &str = "unlimited";
 const OFF: &str = "off";
@@ -21,21 +21,13 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3_600);
 const REQUESTS_MAX: u64 = 1_000_000_000;
 const PER_IP_MAX: u64 = 1_000_000;
 const RATE_MAX: u64 = 1 << 30;
+const AGE_MIN: Duration = Duration::from_secs(1);
+const AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
+const STREAMS_MAX: u32 = 10_000;
+const FRAMES_MAX: u32 = 1_000_000;
 
-/// What holds when the file says nothing.
-pub(crate) fn defaults() -> Limits {
-    Limits {
-        head: ringway_http::Limits { head_bytes_max: 64 << 10, fields_max: 128, uri_bytes_max: 8 << 10 },
-        body_bytes_max: None,
-        header_timeout: Duration::from_secs(10),
-        body_timeout: Duration::from_secs(60),
-        idle_timeout: Duration::from_secs(75),
-        tunnel_timeout: Duration::from_secs(3_600),
-        requests_per_connection: None,
-        connections_per_ip: None,
-        min_rate: None,
-    }
-}
+/// The limits that are about HTTP/2 alone.
+pub(crate) const H2_KEYS: [&str; 3] = ["h2_streams", "h2_resets", "h2_control_frames"];
 
 /// Reads `[limits]`.
 pub(crate) fn read(table: &mut Table<'_>) -> Limits {
@@ -53,8 +45,16 @@ pub(crate) fn read(table: &mut Table<'_>) -> Limits {
         requests_per_connection: None,
         connections_per_ip: None,
         min_rate: None,
+        handshake_timeout: HEADER_TIMEOUT_MAX,
+        connection_age: None,
+        tunnel_age: None,
+        http2: Http2Limits {
+            streams_max: STREAMS_MAX,
+            resets_max: FRAMES_MAX,
+            control_frames_max: FRAMES_MAX,
+        },
     };
-    let mut limits = defaults();
+    let mut limits = Limits::default();
     show_defaults(table, &limits);
     read_head(table, &outer, &mut limits);
     read_body(table, "body", &outer, &mut limits);
@@ -120,6 +120,10 @@ fn read_relay(table: &mut Table<'_>, outer: &Limits, limits: &mut Limits) {
     if let Some(time) = time {
         limits.tunnel_timeout = time;
     }
+    if let Some(value) = table.take("tunnel_age") {
+        let age = |value: &Value<'_>| value.duration(AGE_MIN..=outer.tunnel_age.unwrap_or(AGE_MAX));
+        narrow(value, UNLIMITED, outer.tunnel_age, &mut limits.tunnel_age, age);
+    }
     // A higher least rate is the narrower one.
     let rate = |value: &Value<'_>| value.rate(outer.min_rate.unwrap_or(1)..=RATE_MAX);
     if let Some(value) = table.take("min_rate") {
@@ -147,6 +151,31 @@ fn read_connection(table: &mut Table<'_>, outer: &Limits, limits: &mut Limits) {
     };
     if let Some(value) = table.take("connections_per_ip") {
         narrow(value, UNLIMITED, outer.connections_per_ip, &mut limits.connections_per_ip, count);
+    }
+    if let Some(value) = table.take("connection_age") {
+        let age = |value: &Value<'_>| value.duration(AGE_MIN..=outer.connection_age.unwrap_or(AGE_MAX));
+        narrow(value, UNLIMITED, outer.connection_age, &mut limits.connection_age, age);
+    }
+    let time = table
+        .take("handshake_timeout")
+        .and_then(|value| value.duration(TIMEOUT_MIN..=outer.handshake_timeout));
+    if let Some(time) = time {
+        limits.handshake_timeout = time;
+    }
+    read_http2(table, &outer.http2, &mut limits.http2);
+}
+
+fn read_http2(table: &mut Table<'_>, outer: &Http2Limits, limits: &mut Http2Limits) {
+    let places = [
+        (H2_KEYS[0], outer.streams_max, &mut limits.streams_max),
+        (H2_KEYS[1], outer.resets_max, &mut limits.resets_max),
+        (H2_KEYS[2], outer.control_frames_max, &mut limits.control_frames_max),
+    ];
+    for (key, most, place) in places {
+        let count = table.take(key).and_then(|value| value.number(1..=u64::from(most)));
+        if let Some(count) = count.and_then(|count| u32::try_from(count).ok()) {
+            *place = count;
+        }
     }
 }
 
@@ -179,6 +208,12 @@ fn show_defaults(table: &mut Table<'_>, limits: &Limits) {
     table.show("requests_per_connection", || quote(UNLIMITED));
     table.show("connections_per_ip", || quote(UNLIMITED));
     table.show("min_rate", || quote(OFF));
+    table.show("handshake_timeout", || time(limits.handshake_timeout));
+    table.show("connection_age", || quote(UNLIMITED));
+    table.show("tunnel_age", || quote(UNLIMITED));
+    table.show("h2_streams", || limits.http2.streams_max.to_string());
+    table.show("h2_resets", || limits.http2.resets_max.to_string());
+    table.show("h2_control_frames", || limits.http2.control_frames_max.to_string());
 }
 
 fn to_u64(number: usize) -> u64 {

@@ -3,6 +3,7 @@
 use super::address;
 use super::limits;
 use super::reader::{Table, Text, Value};
+use super::tls::{self, ListenerTls};
 use crate::snapshot::{Address, Limits};
 
 /// A listener, its references still names.
@@ -14,6 +15,8 @@ pub(crate) struct Listener<'a> {
     pub(crate) redirect_https: Option<Redirect<'a>>,
     /// Where `proxy_protocol = true` stands.
     pub(crate) proxy_protocol: Option<usize>,
+    pub(crate) tls: Option<ListenerTls<'a>>,
+    pub(crate) http2: bool,
     pub(crate) limits: Limits,
 }
 
@@ -36,9 +39,29 @@ pub(crate) fn read<'a>(name: &'a str, value: &Value<'a>, outer: &Limits) -> Opti
     let redirect_https = read_redirect(&mut table);
     let proxy_at = table.peek_at("proxy_protocol");
     let proxy_protocol = table.flag("proxy_protocol", false).then_some(proxy_at).flatten();
+    let has_tls = table.peek_at("tls").is_some();
+    let tls = tls::read_listener(&mut table);
+    let http2 = table.flag("http2", true);
     let limits = limits::narrow_for_listener(&mut table, outer);
+    refuse_without(&table, has_tls, &["handshake_timeout"], "TLS, which is not spoken here; add `tls`");
+    refuse_without(&table, http2, &limits::H2_KEYS, "HTTP/2, which `http2 = false` turns off here");
+    if let Some(redirect) = redirect_https.as_ref().filter(|_| has_tls) {
+        value
+            .sink
+            .error(redirect.at, "what comes here is https already; redirect on a listener without `tls`");
+    }
     table.close_section(&super::section_name("listeners", name));
-    Some(Listener { name, at, bind: bind.unwrap_or_default(), redirect_https, proxy_protocol, limits })
+    let bind = bind.unwrap_or_default();
+    Some(Listener { name, at, bind, redirect_https, proxy_protocol, tls, http2, limits })
+}
+
+/// Limits that hold nothing here.
+fn refuse_without(table: &Table<'_>, is_there: bool, keys: &[&'static str], what: &str) {
+    for key in keys.iter().filter(|_| !is_there) {
+        if let Some(at) = table.peek_at(key) {
+            table.sink.error(at, format!("`{key}` is about {what}, or remove it"));
+        }
+    }
 }
 
 fn read_bind(value: &Value<'_>) -> Vec<(Address, usize)> {

@@ -10,7 +10,7 @@ use super::limits;
 use super::reader::{Table, Text, Value};
 use super::sink::{quote, show, show_inline};
 use crate::routes::{FieldRule, HostRule, MethodRule, PathRule, QueryRule, RouteRule};
-use crate::snapshot::{ErrorFormat, Limits, Respond, Retry};
+use crate::snapshot::{ClientCertificate, ErrorFormat, Limits, Respond, Retry};
 
 const PRIORITY_MAX: i64 = 1_000_000;
 const ATTEMPTS_MAX: u64 = 10;
@@ -41,6 +41,8 @@ pub(crate) struct Route<'a> {
     pub(crate) errors: ErrorFormat,
     pub(crate) access_log: bool,
     pub(crate) reason_header: bool,
+    /// With its place, unless it is as the listener has it.
+    pub(crate) client_certificate: Option<(ClientCertificate, usize)>,
 }
 
 /// `request` and `response`.
@@ -96,6 +98,7 @@ pub(crate) fn read<'a>(name: &'a str, value: &Value<'a>, outer: &Limits) -> Opti
         errors: ErrorFormat::Json,
         access_log: true,
         reason_header: false,
+        client_certificate: None,
     };
     if is_proxied {
         read_upstream_side(&mut table, &mut route);
@@ -106,6 +109,9 @@ pub(crate) fn read<'a>(name: &'a str, value: &Value<'a>, outer: &Limits) -> Opti
     route.errors = table.word("errors", &forms, ErrorFormat::Json);
     route.access_log = table.flag("access_log", true);
     route.reason_header = table.flag("reason_header", false);
+    route.client_certificate = table
+        .take("client_certificate")
+        .and_then(|value| Some((value.word(&[("required", ClientCertificate::Required)])?, value.at)));
     table.close_section(&super::section_name("routes", name));
     Some(route)
 }
@@ -341,7 +347,16 @@ fn read_upstream_side<'a>(table: &mut Table<'a>, route: &mut Route<'a>) {
 }
 
 fn refuse_upstream_side(table: &mut Table<'_>) {
-    let keys = ["timeout", "retry", "strip_prefix", "rewrite", "preserve_host", "tunnel_timeout", "min_rate"];
+    let keys = [
+        "timeout",
+        "retry",
+        "strip_prefix",
+        "rewrite",
+        "preserve_host",
+        "tunnel_timeout",
+        "tunnel_age",
+        "min_rate",
+    ];
     for key in keys {
         if let Some(value) = table.take(key) {
             let message = format!("`{key}` is about the upstream, and this route has none; remove it");

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::address;
 use super::reader::{Table, Text, Value};
-use crate::snapshot::{Address, HealthCheck};
+use super::tls::{self, UpstreamTls};
+use crate::snapshot::{Address, HealthCheck, Protocol};
 
 /// The most endpoints of one upstream.
 const ENDPOINTS_MAX: usize = 1_000;
@@ -14,6 +15,9 @@ const KEEPALIVE_MAX: u64 = 10_000;
 const WEIGHT_MAX: u64 = 65_535;
 const WEIGHT: u64 = 100;
 const IN_A_ROW_MAX: u64 = 100;
+/// Exchanges at once on one connection: the default, and the most.
+const STREAMS: u64 = 100;
+const STREAMS_MAX: u64 = 10_000;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -28,6 +32,9 @@ pub(crate) struct Upstream<'a> {
     pub(crate) connect_timeout: Duration,
     pub(crate) health: Option<HealthCheck>,
     pub(crate) base_path: String,
+    pub(crate) tls: Option<UpstreamTls<'a>>,
+    pub(crate) protocol: Protocol,
+    pub(crate) streams_max: u32,
 }
 
 /// One entry of `endpoints`.
@@ -53,8 +60,55 @@ pub(crate) fn read<'a>(name: &'a str, value: &Value<'a>) -> Option<Upstream<'a>>
     let connect_timeout = table.duration("connect_timeout", Duration::from_secs(1), MILLISECOND..=5 * MINUTE);
     let health = read_health(&mut table);
     let base_path = read_base_path(&mut table);
+    let has_tls = table.peek_at("tls").is_some();
+    let tls = tls::read_upstream(&mut table);
+    check_names(&table, &endpoints, tls.as_ref());
+    let (protocol, streams_max) =
+        read_protocol(&mut table, tls.is_some() || has_tls && value.sink.has_errors());
     table.close_section(&super::section_name("upstreams", name));
-    Some(Upstream { name, at, endpoints, keepalive, keepalive_timeout, connect_timeout, health, base_path })
+    Some(Upstream {
+        name,
+        at,
+        endpoints,
+        keepalive,
+        keepalive_timeout,
+        connect_timeout,
+        health,
+        base_path,
+        tls,
+        protocol,
+        streams_max,
+    })
+}
+
+fn read_protocol(table: &mut Table<'_>, has_tls: bool) -> (Protocol, u32) {
+    let words = [("http1", Protocol::Http1), ("http2", Protocol::Http2), ("auto", Protocol::Auto)];
+    let at = table.peek_at("protocol").unwrap_or(table.at);
+    let protocol = table.word("protocol", &words, Protocol::Http1);
+    if protocol == Protocol::Auto && !has_tls {
+        let message = "only a TLS handshake can choose; write \"http1\" or \"http2\", or add `tls = true`";
+        table.sink.error(at, message);
+    }
+    if protocol == Protocol::Http1 {
+        if let Some(value) = table.take("streams") {
+            let message = "`streams` is about HTTP/2; write `protocol = \"http2\"`, or remove it";
+            value.sink.error(value.key_at, message);
+        }
+        return (protocol, 1);
+    }
+    (protocol, u32::try_from(table.number("streams", STREAMS, 1..=STREAMS_MAX)).unwrap_or(1))
+}
+
+/// A socket's path is no name that a certificate could be for.
+fn check_names(table: &Table<'_>, endpoints: &[Endpoint], tls: Option<&UpstreamTls<'_>>) {
+    let is_unix = |endpoint: &Endpoint| matches!(endpoint.address, Address::Unix(_));
+    if let Some(tls) = tls.filter(|tls| tls.server_name.is_none())
+        && endpoints.iter().any(is_unix)
+    {
+        let message =
+            "a Unix socket has no name to ask for; write `tls = { server_name = \"api.internal\" }`";
+        table.sink.error(tls.at, message);
+    }
 }
 
 fn read_endpoints(table: &mut Table<'_>) -> Vec<Endpoint> {

@@ -8,7 +8,8 @@ use std::time::Instant;
 use toml::de::DeValue;
 
 use super::*;
-use crate::{diff, effective};
+use crate::tls::tests::NOW;
+use crate::{diff, effective, tls};
 
 const EXAMPLES: [(&str, &str); 4] = [
     ("minimal.toml", include_str!("../../examples/minimal.toml")),
@@ -27,9 +28,10 @@ fn environment(name: &str) -> Option<String> {
     }
 }
 
+const SURROUNDINGS: Surroundings<'_> = Surroundings { environment: &environment, now: NOW };
+
 fn load_as(text: &str, secrets: Secrets) -> Result<Loaded, ConfigErrors> {
-    let base = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/examples"));
-    load_with("t.toml", text, base, &mut Names::default(), secrets, &environment)
+    load_with("t.toml", text, &tls::tests::folder(), &mut Names::default(), secrets, &SURROUNDINGS)
 }
 
 fn load(text: &str) -> Result<Loaded, ConfigErrors> {
@@ -97,7 +99,7 @@ fn a_refused_file_gives_out_no_numbers() {
     let mut names = Names::default();
     let text = around("timeout = 1", "");
     let base = Path::new("/");
-    assert!(load_with("t", &text, base, &mut names, Secrets::Resolve, &environment).is_err());
+    assert!(load_with("t", &text, base, &mut names, Secrets::Resolve, &SURROUNDINGS).is_err());
     assert_eq!(names.id("first"), 0);
 }
 
@@ -134,7 +136,7 @@ fn a_reference_to_a_file_is_its_text_without_the_last_line_end() {
     let folder = std::env::temp_dir().join(format!("ringway-config-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("one-line.txt"), "value\n").unwrap();
-    let loaded = load_with("t", &text, &folder, &mut Names::default(), Secrets::Resolve, &environment);
+    let loaded = load_with("t", &text, &folder, &mut Names::default(), Secrets::Resolve, &SURROUNDINGS);
     std::fs::remove_dir_all(&folder).unwrap();
     assert!(
         format!("{:?}", loaded.unwrap().snapshot.routes.all()[0].filters)

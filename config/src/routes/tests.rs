@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::rewrite::Rewrite;
-use crate::snapshot::{ErrorFormat, Limits, Respond, Retry, Terminal};
+use crate::snapshot::{ClientCertificate, ErrorFormat, Limits, Respond, Retry, Terminal};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,17 +13,7 @@ pub(crate) fn named(name: &str) -> Route {
         metric: 0,
         terminal: Terminal::Respond(Respond::Ready),
         timeout: Duration::from_secs(1),
-        limits: Arc::new(Limits {
-            head: ringway_http::Limits::default(),
-            body_bytes_max: None,
-            header_timeout: Duration::ZERO,
-            body_timeout: Duration::ZERO,
-            idle_timeout: Duration::ZERO,
-            tunnel_timeout: Duration::ZERO,
-            requests_per_connection: None,
-            connections_per_ip: None,
-            min_rate: None,
-        }),
+        limits: Arc::new(Limits::default()),
         retry: Retry { attempts: 1, on: Vec::new() },
         rewrite: Rewrite::Keep,
         preserve_host: true,
@@ -31,6 +21,7 @@ pub(crate) fn named(name: &str) -> Route {
         errors: ErrorFormat::Json,
         access_log: true,
         reason_header: false,
+        client_certificate: ClientCertificate::AsListener,
         served_in_clear: Vec::new(),
     }
 }

@@ -90,6 +90,7 @@ pub(super) mod tests {
     use std::time::Duration;
 
     use ringway_config::load::{Names, Secrets, load_str};
+    use ringway_config::snapshot::Protocol;
 
     use super::*;
 
@@ -107,6 +108,9 @@ pub(super) mod tests {
             connect_timeout: Duration::from_secs(1),
             health: None,
             base_path: "".into(),
+            tls: None,
+            protocol: Protocol::Http1,
+            streams_max: 1,
         }
     }
 

@@ -209,6 +209,7 @@ mod tests {
             max_connections: 1,
             trusted_proxies: trusted.iter().map(|net| net.parse().unwrap()).collect(),
             share_addresses: false,
+            state_dir: None,
         }
     }
 
