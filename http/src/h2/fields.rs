@@ -22,6 +22,15 @@ const CONNECTION_SPECIFIC: u64 = Known::Connection.bit()
     | Known::TransferEncoding.bit()
     | Known::Upgrade.bit();
 
+/// Fields that no table of a connection remembers: many clients share one to an upstream, and sizes tell (RFC 7541,
+/// 7.1).
+const SECRETS: [HeaderName; 4] = [
+    http::header::AUTHORIZATION,
+    http::header::COOKIE,
+    http::header::PROXY_AUTHORIZATION,
+    http::header::SET_COOKIE,
+];
+
 /// Reads the fields of a head into an empty list: how many bytes they would take in HTTP/1.1.
 pub(super) fn read(map: &HeaderMap, limits: &Limits, fields: &mut Fields) -> Result<usize, HeadError> {
     let bytes = map.iter().map(|(name, value)| line_bytes(name, value)).sum::<usize>();
@@ -76,8 +85,9 @@ pub(super) fn write(fields: &Fields, skip: u64, more: usize) -> Result<HeaderMap
     let arena = Bytes::copy_from_slice(fields.arena());
     for (name, value) in fields.spans_without(skip | HOP_BY_HOP) {
         let name = HeaderName::from_bytes(name).map_err(|_| StreamError::Unwritable)?;
-        let value =
+        let mut value =
             HeaderValue::from_maybe_shared(arena.slice(value)).map_err(|_| StreamError::Unwritable)?;
+        value.set_sensitive(SECRETS.contains(&name));
         map.try_append(name, value).map_err(|_| StreamError::Unwritable)?;
     }
     Ok(map)

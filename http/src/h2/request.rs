@@ -83,6 +83,10 @@ fn read_target(uri: &Uri, limits: &Limits, head: &mut RequestHead) -> Result<(),
     if head.method == Method::Connect {
         return Err(HeadError::Target);
     }
+    // Without `:path`, the library's text of the path is a slash all the same.
+    if uri.path().is_empty() {
+        return Err(HeadError::Target);
+    }
     let text = uri.path_and_query().map_or("", PathAndQuery::as_str);
     if text.len() > limits.uri_bytes_max {
         return Err(HeadError::TargetLength);

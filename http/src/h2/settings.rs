@@ -1,5 +1,7 @@
 //! What one end of a connection allows the other.
 
+use crate::head::Limits;
+
 use super::limits::GuardLimits;
 
 /// The least that a maximum frame size may be (RFC 9113, 6.5.2).
@@ -78,7 +80,22 @@ macro_rules! build {
     }};
 }
 
+/// What a field counts for besides its name and value (RFC 9113, 6.5.2).
+const FIELD_OVERHEAD: usize = 32;
+
 impl Settings {
+    /// Room for heads that [`Limits`] allow, so that a head over them is refused by its reader, with a reason, and
+    /// not by the library, which answers what is over [`Settings::header_bytes_max`] by itself.
+    #[must_use]
+    pub fn with_heads(mut self, limits: &Limits) -> Self {
+        let bytes = limits.fields_max.saturating_mul(FIELD_OVERHEAD).saturating_add(limits.head_bytes_max);
+        self.header_bytes_max = u32::try_from(bytes.saturating_add(FIELD_OVERHEAD)).unwrap_or(u32::MAX);
+        // Besides the first frame of a block, what is left of it, and a quarter for frames that are not full.
+        let frames = self.header_bytes_max / self.frame_bytes();
+        self.guard.continuations_max = self.guard.continuations_max.max(frames + frames / 4);
+        self
+    }
+
     /// The library's builder of a server.
     pub(super) fn server(&self) -> ::h2::server::Builder {
         let mut builder = build!(::h2::server::Builder::new(), self);

@@ -179,7 +179,8 @@ impl<B: Buf + 'static> Outbound<B> {
         self.stream.send_trailers(trailers).map_err(StreamError::from)
     }
 
-    /// Waits for the stream's end by reset or by the end of its connection.
+    /// Waits for the stream's end by reset or by the end of its connection. Whether a request may be sent again is
+    /// said by its [`super::Response`] alone.
     pub fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<StreamError> {
         self.stream.poll_reset(cx).map(reset_error)
     }
@@ -208,10 +209,10 @@ impl<B: Buf + 'static> fmt::Debug for Outbound<B> {
     }
 }
 
-/// What became of a stream by what the library says of its reset.
+/// What became of a stream by what the library says of its reset. Never that it was not processed: the library does
+/// not say who has reset it.
 pub(super) fn reset_error(outcome: Result<Reason, ::h2::Error>) -> StreamError {
     match outcome {
-        Ok(Reason::REFUSED_STREAM) => StreamError::NotProcessed,
         Ok(reason) => StreamError::Reset(reason),
         Err(error) => error.into(),
     }
