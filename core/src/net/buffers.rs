@@ -106,6 +106,11 @@ impl Buffer {
         self.data.get(self.start..).unwrap_or_default()
     }
 
+    /// The bytes that are there, to be changed in place.
+    pub fn filled_mut(&mut self) -> &mut [u8] {
+        self.data.get_mut(self.start..).unwrap_or_default()
+    }
+
     /// How many.
     pub fn len(&self) -> usize {
         self.data.len().saturating_sub(self.start)

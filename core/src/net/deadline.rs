@@ -80,6 +80,11 @@ impl Timers {
         timers
     }
 
+    /// Now, on this thread's clock.
+    pub(super) fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
     /// A deadline that is not set.
     pub fn deadline(self: &Rc<Self>) -> Deadline {
         self.make(Kind::Cuttable)
@@ -373,6 +378,11 @@ pub struct Deadline {
 }
 
 impl Deadline {
+    /// The wheel that it is on.
+    pub(super) fn timers(&self) -> &Rc<Timers> {
+        &self.timers
+    }
+
     /// Moves it.
     pub fn set(&self, at: Moment) {
         self.entry.slide.set(0);

@@ -15,6 +15,7 @@ mod outbox;
 mod reader;
 mod runtime;
 mod socket;
+pub mod tls;
 mod transport;
 mod writer;
 

@@ -142,6 +142,11 @@ pub(super) fn append(ticket: Ticket, buffer: Buffer) -> Result<(), Buffer> {
     })
 }
 
+/// Whether so many bytes can be posted behind a send, or anew if it is over.
+pub(super) fn takes(ticket: Ticket, bytes: usize) -> bool {
+    OUTBOX.with_borrow_mut(|outbox| outbox.find(ticket).is_none_or(|place| place.takes(bytes)))
+}
+
 /// Looks how a posted send is doing, and has `waker` woken when it has moved on, and at its end.
 pub(super) fn status(ticket: Ticket, waker: Option<&Waker>) -> Status {
     OUTBOX.with_borrow_mut(|outbox| {
@@ -274,6 +279,11 @@ impl Place {
             moved: Moved::No,
             waiter: None,
         }
+    }
+
+    fn takes(&self, bytes: usize) -> bool {
+        let room = self.gathered.as_ref().is_none_or(|gathered| gathered.len() + bytes <= GATHERED_BYTES_MAX);
+        self.failed.is_none() && room
     }
 
     fn append(&mut self, buffer: Buffer) -> Result<(), Buffer> {

@@ -24,6 +24,7 @@ use rustix::net::RecvFlags;
 use super::deadline::{ask_for_turn, turns};
 use super::intake::{Armed, Intake};
 use super::socket::{Receives, Socket, is_epoll};
+use super::tls::{Session, Shared, send_now};
 use super::{Buffer, Buffers, Deadline, NetError};
 
 /// What is known about bytes to be taken.
@@ -60,6 +61,8 @@ pub struct Reader {
     step: u8,
     /// Receives in a row without a wait; large ones count for more.
     row: u8,
+    /// Set once the connection speaks TLS: then all below is ciphertext, and what is promised holds for plaintext.
+    tls: Shared,
     _counted: Receives,
 }
 
@@ -80,7 +83,28 @@ impl Reader {
             hold: Hold::Buffer,
             step: 0,
             row: 0,
+            tls: None,
             _counted: Receives::new(),
+        }
+    }
+
+    /// Speaks TLS from now on.
+    pub(super) fn attach(&mut self, session: Rc<Session>) {
+        self.tls = Some(session);
+    }
+
+    /// The pool.
+    pub(super) fn buffers(&self) -> &Rc<Buffers> {
+        &self.buffers
+    }
+
+    /// Sends what the session has to say by itself, as far as that needs no wait.
+    pub(super) fn send_pending(&self, session: &Session) {
+        if let Some(mut pending) = session.take_pending() {
+            send_now(&self.socket, &mut pending);
+            if !pending.is_empty() {
+                session.return_pending(pending);
+            }
         }
     }
 
@@ -97,6 +121,14 @@ impl Reader {
     /// Ready when bytes, the end or an error can be taken. A peer that always has more is made to wait for a turn
     /// now and then, so that it does not keep others from theirs.
     pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.tls.clone() {
+            None => self.poll_raw(cx),
+            Some(session) => self.poll_plain(&session, cx),
+        }
+    }
+
+    /// [`Self::poll_readable`], of the socket's bytes.
+    pub(super) fn poll_raw(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.row >= ROW_MAX && is_epoll() {
             self.row = 0;
             ask_for_turn(cx.waker());
@@ -110,7 +142,7 @@ impl Reader {
         readable
     }
 
-    fn poll_intake(&mut self, hold: Hold, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_intake(&mut self, hold: Hold, cx: &mut Context<'_>) -> Poll<()> {
         match self.state {
             Readiness::Ready | Readiness::Received(_) | Readiness::Failed(_) => return Poll::Ready(()),
             // Likely: what comes wants a large buffer.
@@ -168,6 +200,19 @@ impl Reader {
     /// What has come already, with one call and nothing armed; for a connection that was just accepted, whose request
     /// is often there. An end or an error is kept for [`Self::recv`].
     pub fn recv_now(&mut self) -> Option<Buffer> {
+        match self.tls.clone() {
+            None => self.raw_now(),
+            Some(session) => self.plain_now(&session),
+        }
+    }
+
+    /// [`Self::recv_now`], of the socket's bytes. None while a receive is armed, which it would overtake.
+    pub(super) fn raw_now(&mut self) -> Option<Buffer> {
+        if self.intake.armed() == Armed::Receive
+            || !matches!(self.state, Readiness::Unknown | Readiness::Likely)
+        {
+            return None;
+        }
         let mut buffer = self.buffers.take(Buffers::TINY);
         match self.receive(&mut buffer) {
             Ok(0) => self.state = Readiness::Received(None),
@@ -180,6 +225,9 @@ impl Reader {
 
     /// Whether nothing that has come is unread. A close with unread bytes would be a reset.
     pub fn has_read_all(&self) -> bool {
+        if self.tls.as_ref().is_some_and(|session| session.has_plain()) {
+            return false;
+        }
         // It may be followed by more.
         if let Readiness::Received(Some(_)) = self.state {
             return false;
@@ -225,6 +273,15 @@ impl Reader {
     /// Whether nothing has come yet: no bytes, no end, no error. Arms what tells, waits for nothing. What comes
     /// after that was armed is seen once the driver has looked, so a later call may say otherwise.
     pub fn is_quiet(&mut self) -> bool {
+        if let Some(session) = self.tls.clone() {
+            return self.is_plain_quiet(&session);
+        }
+        self.look_for_more();
+        self.poll_intake(Hold::Buffer, &mut Context::from_waker(Waker::noop())).is_pending()
+    }
+
+    /// Finds out whether what is likely is so.
+    pub(super) fn look_for_more(&mut self) {
         if matches!(self.state, Readiness::Likely) {
             let mut byte = [0_u8; 1];
             let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
@@ -233,11 +290,18 @@ impl Reader {
                 Ok(_) | Err(_) => Readiness::Ready,
             };
         }
-        self.poll_intake(Hold::Buffer, &mut Context::from_waker(Waker::noop())).is_pending()
     }
 
     /// What is known to be there, without a wait.
     fn take_now(&mut self) -> Option<Result<Option<Buffer>, NetError>> {
+        match &self.tls {
+            None => self.take_raw(),
+            Some(session) => session.take_ready(),
+        }
+    }
+
+    /// [`Self::take_now`], of the socket's bytes.
+    pub(super) fn take_raw(&mut self) -> Option<Result<Option<Buffer>, NetError>> {
         match std::mem::replace(&mut self.state, Readiness::Unknown) {
             Readiness::Unknown => None,
             Readiness::Likely if self.row >= ROW_MAX => {
