@@ -1,5 +1,6 @@
 //! What went wrong in an exchange: what, whose side, and whether it may be tried again.
 
+use ringway_http::grpc::Status;
 use ringway_http::{BodyError, HeadError};
 
 /// Whose fault it is.
@@ -96,6 +97,8 @@ pub enum Fault {
 pub struct Description {
     /// The status of the gateway's answer; 0: the connection ends without one.
     pub status: u16,
+    /// What a gRPC client is told in its place.
+    pub grpc: Status,
     /// The reason word.
     pub reason: &'static str,
     /// A sentence for people.
@@ -106,14 +109,17 @@ pub struct Description {
     pub retry: Retry,
 }
 
-/// The columns of the tables below, in [`Description`]'s order.
+/// The columns of the tables below, in [`Description`]'s order. The gRPC status is that of the HTTP status.
 type Row = (u16, &'static str, &'static str, Side, Retry);
 
 impl Fault {
     /// What the gateway says about a fault: one row for each.
     pub fn describe(self) -> Description {
         let (status, reason, message, side, retry) = self.client_row().unwrap_or_else(|| self.upstream_row());
-        Description { status, reason, message, side, retry }
+        // The call's time is not over then: another attempt may do better.
+        let is_unavailable = self == Self::ConnectTimeout;
+        let grpc = if is_unavailable { Status::Unavailable } else { Status::of_own(status) };
+        Description { status, grpc, reason, message, side, retry }
     }
 
     /// Faults of the client's side, and our own.

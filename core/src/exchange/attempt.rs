@@ -14,7 +14,7 @@ use ringway_http::{BodyError, Framing, Method, Persistence};
 use super::body::RequestBody;
 use super::relay::{HALF_CLOSED_TIME, Pace, Relay, RelayError};
 use super::response::{Outcome, Response};
-use super::{Exchange, Scratch};
+use super::{Exchange, Scratch, grpc};
 use crate::clock::Moment;
 use crate::downstream::Connection;
 use crate::error::{Fault, Side};
@@ -168,6 +168,9 @@ impl Exchange<'_> {
     /// The request's head, with its body behind it when that is at hand.
     fn encode_request(&mut self, attempt: &Attempt<'_>, framing: Framing) -> Buffer {
         let Scratch { request, facts, path, upgrade, .. } = &mut *self.scratch;
+        if grpc::time_left(&request.fields).is_some() {
+            grpc::tell_time_left(&mut request.fields, attempt.until.since(self.local.now()));
+        }
         path.clear();
         if let Some(upstream) =
             self.record.upstream.and_then(|id| self.plan.upstream(id)).and_then(|u| u.spec())

@@ -4,9 +4,10 @@ use std::fmt::Write;
 
 use ringway_config::snapshot::{ErrorFormat, Route};
 use ringway_filters::Reply;
+use ringway_http::grpc::Status;
 use ringway_http::{Fields, Persistence, Version};
 
-use super::{Exchange, Scratch};
+use super::{Exchange, Scratch, grpc};
 use crate::downstream::After;
 use crate::error::Fault;
 
@@ -54,7 +55,7 @@ impl Exchange<'_> {
                 | Fault::Connect
         );
         let persistence = if broken { Persistence::Close } else { Persistence::KeepAlive };
-        self.send_error(described.reason, described.message, persistence).await
+        self.send_error(described.reason, described.message, described.grpc, persistence).await
     }
 
     /// At the end of a drain every wait ends as if its time were over: then the drain is what ended it.
@@ -77,10 +78,20 @@ impl Exchange<'_> {
         self.record.reason = Some(reply.reason);
         self.begin_answer(reply.status);
         copy_fields(&reply.fields, &mut self.scratch.response.fields);
-        self.send_error(reply.reason, &reply.message, Persistence::KeepAlive).await
+        let status = Status::of_own(reply.status);
+        self.send_error(reply.reason, &reply.message, status, Persistence::KeepAlive).await
     }
 
-    async fn send_error(&mut self, reason: &str, message: &str, persistence: Persistence) -> After {
+    async fn send_error(
+        &mut self,
+        reason: &str,
+        message: &str,
+        status: Status,
+        persistence: Persistence,
+    ) -> After {
+        if let Some(dialect) = grpc::dialect(&self.scratch.request.fields) {
+            return self.send_status(dialect, status, (reason, message), persistence).await;
+        }
         let plan = std::rc::Rc::clone(&self.plan);
         let route = self.record.route.and_then(|id| plan.route(id));
         let format = route.map_or(ErrorFormat::Json, |route: &Route| route.errors);

@@ -5,6 +5,7 @@ mod attempt;
 mod body;
 mod fail;
 mod files;
+mod grpc;
 mod proxy;
 mod record;
 mod relay;

@@ -8,7 +8,7 @@ use ringway_http::Persistence;
 use super::attempt::Attempt;
 use super::body::RequestBody;
 use super::response::Outcome;
-use super::{End, Exchange};
+use super::{End, Exchange, grpc};
 use crate::clock::Moment;
 use crate::downstream::After;
 use crate::error::{Fault, Retry};
@@ -45,7 +45,9 @@ impl Exchange<'_> {
         self.record.upstream = Some(id);
         let plan = Rc::clone(&self.plan);
         let Some(upstream) = plan.upstream(id) else { return self.fail(Fault::NoEndpoint).await.into() };
-        let until = self.record.now(self.local).after(route.timeout);
+        // A gRPC client that waits for less has that as its route's timeout.
+        let time = grpc::time_left(&self.scratch.request.fields).unwrap_or(route.timeout);
+        let until = self.record.now(self.local).after(time.min(route.timeout));
         let mut attempts = Attempts {
             route,
             until,
@@ -123,7 +125,12 @@ impl Exchange<'_> {
         if self.local.cut.get() {
             at = now;
         }
-        Checkout::connect(self.local, &seat.pool, at).await
+        let connected = Checkout::connect(self.local, &seat.pool, at).await;
+        if at == until && matches!(connected, Err(Fault::ConnectTimeout)) {
+            // Not the endpoint's time is over, but the exchange's.
+            return Err(Fault::UpstreamTimeout);
+        }
+        connected
     }
 
     /// What a relayed response leaves behind. `None`: the next attempt.

@@ -174,7 +174,7 @@ fn gateway(origin: &Origin, full: SocketAddr) -> Gateway {
 }
 
 /// A listener whose queue is full, so that the kernel drops what else wants to connect; and what fills it.
-fn full_listener() -> (Socket, SocketAddr, Vec<TcpStream>) {
+pub(crate) fn full_listener() -> (Socket, SocketAddr, Vec<TcpStream>) {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     let address = SocketAddr::from((own_address(), 3000));
     listener.bind(&address.into()).unwrap();

@@ -1,8 +1,10 @@
 //! gRPC with a client and a service of another implementation: grpcio.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use crate::support::{GrpcServer, grpc_client};
+use crate::faults::full_listener;
+use crate::support::{Gateway, GrpcServer, Origin, Response, grpc_client, now, ok, proxying};
 
 /// All cases of the client must pass at this address.
 fn passes(address: SocketAddr, words: &[&str]) {
@@ -16,4 +18,108 @@ fn passes(address: SocketAddr, words: &[&str]) {
 fn the_peers_understand_each_other_without_a_gateway() {
     let Some(server) = GrpcServer::start() else { return };
     passes(server.address(), &["check"]);
+}
+
+/// A call on HTTP/1.1, whose fields are those of HTTP/2.
+fn call(path: &str, fields: &str) -> String {
+    format!("POST {path} HTTP/1.1\r\nHost: t\r\nContent-Type: application/grpc+proto\r\n{fields}\r\n")
+}
+
+/// The status of an answer that the gateway made, its message and its reason word.
+fn told(response: &Response) -> (&str, &str, &str) {
+    assert_eq!((response.status, response.body.len()), (200, 0), "{}", response.head);
+    let field = |name| response.field(name).unwrap_or_default();
+    (field("grpc-status"), field("grpc-message"), field("x-ringway-reason"))
+}
+
+#[test]
+fn the_gateways_own_errors_are_statuses() {
+    let origin = Origin::start(|visit| {
+        visit.until_peer_leaves();
+        visit.close();
+    });
+    let (_listener, full, _filling) = full_listener();
+    let route = |name: &str, keys: &str| {
+        format!("[routes.{name}]\nmatch = {{ path = \"/{name}\" }}\nupstream = \"{keys}\n")
+    };
+    let gateway = Gateway::start(&format!(
+        "{}{}{}{}[routes.get]\nmatch = {{ path = \"/get\", methods = [\"GET\"] }}\nupstream = \"origin\"\n\
+         [upstreams.origin]\nendpoints = [\"{}\"]\n[upstreams.nowhere]\nendpoints = [\"{}\"]\n\
+         [upstreams.full]\nendpoints = [\"{full}\"]\nconnect_timeout = \"500ms\"\n",
+        route("late", "origin\"\ntimeout = \"200ms\""),
+        route("small", "origin\"\nmax_body = \"100B\""),
+        route("refused", "nowhere\""),
+        route("full", "full\""),
+        origin.address(),
+        Origin::nowhere(),
+    ));
+    for (path, fields, expected) in [
+        ("/none", "Content-Length: 0\r\n", ("12", "Not found", "route.not_found")),
+        ("/get", "Content-Length: 0\r\n", ("12", "Method not allowed", "route.method")),
+        ("/late", "Content-Length: 0\r\n", ("4", "Upstream did not answer in time", "upstream.timeout")),
+        ("/small", "Content-Length: 101\r\n", ("8", "Request body too large", "limit.body")),
+        (
+            "/refused",
+            "Content-Length: 0\r\n",
+            ("14", "Upstream refused the connection", "upstream.connect.refused"),
+        ),
+        (
+            "/full",
+            "Content-Length: 0\r\n",
+            ("14", "Upstream did not accept in time", "upstream.connect.timeout"),
+        ),
+        (
+            "/full",
+            "Content-Length: 0\r\ngrpc-timeout: 100m\r\n",
+            ("4", "Upstream did not answer in time", "upstream.timeout"),
+        ),
+    ] {
+        let response = gateway.client().ask(call(path, fields));
+        assert_eq!(told(&response), expected, "{path}");
+        assert_eq!(response.field("content-type"), Some("application/grpc"), "{path}");
+    }
+    let web = call("/none", "Content-Length: 0\r\n").replace("grpc+proto", "grpc-web-text");
+    let response = gateway.client().ask(web);
+    assert_eq!(told(&response).0, "12");
+    assert_eq!(response.field("content-type"), Some("application/grpc-web-text"));
+    let json = call("/none", "Content-Length: 0\r\n").replace("grpc+proto", "grpcs");
+    let response = gateway.client().ask(json);
+    assert_eq!((response.status, response.reason().as_str()), (404, "route.not_found"));
+}
+
+#[test]
+fn a_deadline_is_the_routes_timeout_and_what_is_left_is_told() {
+    let origin = Origin::start(|visit| match visit.field("grpc-timeout") {
+        Some(told) if visit.path() == "/told" => visit.send(ok(&told)),
+        None => visit.send(ok("nothing")),
+        Some(_) => visit.until_peer_leaves(),
+    });
+    let gateway = Gateway::start(&proxying(&origin).replace("[upstreams", "timeout = \"20s\"\n[upstreams"));
+    let told = |timeout: &str| {
+        let fields = format!("Content-Length: 0\r\ngrpc-timeout: {timeout}\r\n");
+        gateway.client().ask(call("/told", &fields)).text().to_owned()
+    };
+    let micros = |text: String| -> u64 { text.strip_suffix('u').expect(&text).parse().unwrap() };
+    let left = micros(told("10S"));
+    assert!((5_000_000..=10_000_000).contains(&left), "{left} of 10 s are left");
+    let left = micros(told("5H"));
+    assert!((10_000_000..=20_000_000).contains(&left), "{left} of the route's 20 s are left");
+    assert_eq!(told("soon"), "soon", "what is no timeout is the upstream's to judge");
+    assert_eq!(gateway.client().ask(call("/told", "Content-Length: 0\r\n")).text(), "nothing");
+
+    let began = now();
+    let late = gateway.client().ask(call("/late", "Content-Length: 0\r\ngrpc-timeout: 200m\r\n"));
+    assert_eq!(told_status(&late), ("4", "upstream.timeout"));
+    let took = now() - began;
+    assert!(took >= Duration::from_millis(200) && took < Duration::from_secs(10), "{took:?}");
+    let late = gateway.client().ask(call("/late", "Content-Length: 5\r\ngrpc-timeout: 200m\r\n"));
+    assert_eq!(told_status(&late), ("4", "route.timeout.request"));
+
+    let plain = "POST /told HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\ngrpc-timeout: 10S\r\n\r\n";
+    assert_eq!(gateway.client().ask(plain).text(), "10S", "only a call has a deadline");
+}
+
+fn told_status(response: &Response) -> (&str, &str) {
+    let (status, _, reason) = told(response);
+    (status, reason)
 }
