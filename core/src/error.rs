@@ -23,6 +23,8 @@ pub enum Retry {
     Safe,
     /// If the request may be sent twice: it may have been acted upon.
     IfIdempotent,
+    /// Yes, and at the same endpoint: it has said that it did nothing about the request.
+    Unprocessed,
 }
 
 /// What went wrong. The words, statuses and sides are in one table: [`Fault::describe`].
@@ -70,6 +72,10 @@ pub enum Fault {
     ConnectFailed,
     /// The connection broke before a response head.
     ResetBeforeHead,
+    /// The endpoint refused the request's stream, or was going away: nothing was done about it (RFC 9113, 8.7).
+    Unprocessed,
+    /// The endpoint reset the request's stream before a response head.
+    StreamReset,
     /// The connection broke within the response head.
     ResetWithinHead,
     /// The response head was refused.
@@ -168,6 +174,8 @@ impl Fault {
             | Self::ConnectFailed
             | Self::ResetBeforeHead
             | Self::ResetWithinHead
+            | Self::Unprocessed
+            | Self::StreamReset
             | Self::BadResponse(_)
             | Self::TooManyInterim
             | Self::UpstreamTimeout
@@ -198,6 +206,13 @@ impl Fault {
             Self::ResetBeforeHead => {
                 let message = "Upstream closed before it answered";
                 (502, "upstream.reset.before_headers", message, Upstream, IfIdempotent)
+            }
+            Self::Unprocessed => {
+                let message = "Upstream did not take the request";
+                (503, "upstream.unprocessed", message, Upstream, Retry::Unprocessed)
+            }
+            Self::StreamReset => {
+                (502, "upstream.reset.stream", "Upstream gave the request up", Upstream, IfIdempotent)
             }
             Self::ResetWithinHead => (
                 502,

@@ -13,4 +13,5 @@ pub mod measured;
 pub mod net;
 pub mod shard;
 pub mod upstream;
+mod wire;
 pub mod worker;

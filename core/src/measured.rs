@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ringway_filters::Facts;
 use ringway_http::RequestHead;
@@ -12,7 +11,7 @@ use crate::downstream::forwarded;
 use crate::exchange::request_id::RequestIds;
 use crate::net::SocketAddress;
 use crate::shard::{Shard, Writer};
-use crate::upstream::{Pools, Seat, Turn, pick};
+use crate::upstream::{Pools, Seat, Terms, Turn, pick};
 use crate::worker::inbox::Member;
 
 /// An upstream's members on one worker, all of them healthy.
@@ -30,7 +29,7 @@ impl Members {
             let address = SocketAddress::Tcp(([127, 0, 0, 1], port).into());
             let (endpoint, host) = (Arc::from(port.to_string()), Arc::from("measured"));
             let member = Member { endpoint, metric: 0, address, host, weight, healthy: true };
-            let pool = pools.pool(&name, &member, 1, Duration::from_secs(1));
+            let pool = pools.pool(&name, &member, Terms::LEAST);
             Rc::new(Seat { member, pool, turn: Turn::default() })
         };
         Self { seats: (1..).zip(weights).map(seat).collect() }

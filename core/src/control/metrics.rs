@@ -13,7 +13,7 @@ use crate::shard::{BUCKET_COUNT, BUCKETS, Count, EndpointCount, Reader};
 /// A family that is one count of all workers.
 type Plain = (Count, Kind, &'static str, &'static str);
 
-const PLAIN: [Plain; 11] = [
+const PLAIN: [Plain; 14] = [
     (Count::ConnectionsActive, Kind::Gauge, "http_active_connections", "Open client connections."),
     (Count::ExchangesActive, Kind::Gauge, "ringway_exchanges_active", "Requests in progress."),
     (
@@ -45,6 +45,24 @@ const PLAIN: [Plain; 11] = [
         Kind::Counter,
         "ringway_proxy_header_refused_total",
         "Connections that were closed for a missing or bad PROXY header.",
+    ),
+    (
+        Count::Http2Connections,
+        Kind::Counter,
+        "ringway_http2_connections_total",
+        "Client connections that spoke HTTP/2.",
+    ),
+    (
+        Count::Http2Floods,
+        Kind::Counter,
+        "ringway_http2_floods_total",
+        "HTTP/2 connections that were closed because they sent too much of something.",
+    ),
+    (
+        Count::Http2ProtocolErrors,
+        Kind::Counter,
+        "ringway_http2_protocol_errors_total",
+        "HTTP/2 connections that were closed for a breach of the protocol.",
     ),
     (
         Count::AcceptErrors,

@@ -57,10 +57,12 @@ async fn one(
     // The first request's time runs from the accept: a client that sends nothing must not live longer for it.
     let limit_from = if connection.served == 0 { connection.accepted } else { began };
     connection.set_deadline(local, limit_from.after(limits.header_timeout));
-    let head = match read_head(connection, &limits, scratch).await {
+    let may_be_http2 = connection.served == 0 && connection.may_speak_http2();
+    let head = match read_head(connection, &limits, scratch, may_be_http2).await {
         Head::Complete => Ok(()),
         Head::Refused(fault) => Err(fault),
         Head::Gone => return After::Close,
+        Head::Http2 => return After::Http2,
     };
     connection.served += 1;
     let opening = Opening { plan, listener, began, limits };
@@ -72,15 +74,29 @@ async fn one(
 
 enum Head {
     Complete,
+    /// The preface of HTTP/2 is in the input (RFC 9113, 3.4).
+    Http2,
     Refused(Fault),
     /// The client left before a whole head: nobody is there to answer.
     Gone,
 }
 
-async fn read_head(connection: &mut Connection, limits: &Limits, scratch: &mut Scratch) -> Head {
+/// What an HTTP/2 client sends first.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+async fn read_head(
+    connection: &mut Connection,
+    limits: &Limits,
+    scratch: &mut Scratch,
+    may_be_http2: bool,
+) -> Head {
     let mut reader = HeadReader::new();
     loop {
-        if !connection.input.is_empty() {
+        if may_be_http2 && connection.input.filled().starts_with(PREFACE) {
+            return Head::Http2;
+        }
+        let may_become_http2 = may_be_http2 && PREFACE.starts_with(connection.input.filled());
+        if !connection.input.is_empty() && !may_become_http2 {
             match reader.request(connection.input.filled(), &limits.head, &mut scratch.request) {
                 Ok(Some(consumed)) => {
                     connection.input.consume(consumed);

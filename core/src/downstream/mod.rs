@@ -2,6 +2,7 @@
 
 pub(crate) mod forwarded;
 mod h1;
+mod h2;
 mod linger;
 pub mod proxy_protocol;
 mod runner;
@@ -15,8 +16,10 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::net::{self, Buffer, Hold, Reader, Stream, Writer};
 use crate::shard::{Count, Held};
+use crate::wire::{self, Inlet, Outlet};
 use crate::worker::cap::Permit;
 use crate::worker::{Entry, ListenerSeat, Local, Registry, Stay};
+use runner::Job;
 pub(crate) use runner::Runners;
 
 /// A client whose next request comes within this time of its last answer is expected to do so again, and is waited for
@@ -26,9 +29,9 @@ const REST: Duration = Duration::from_millis(100);
 /// One client connection.
 pub(crate) struct Connection {
     /// Receives requests.
-    pub(crate) reader: Reader,
+    pub(crate) reader: Inlet,
     /// Sends responses.
-    pub(crate) writer: Writer,
+    pub(crate) writer: Outlet,
     /// Received and not yet used.
     pub(crate) input: Buffer,
     /// Its entry in the registry: the deadline of its reads, and whether it is between requests.
@@ -41,11 +44,38 @@ pub(crate) struct Connection {
     pub(crate) served: u64,
     /// When it was accepted.
     pub(crate) accepted: Moment,
-    _permit: Permit,
-    _open: Held,
+    /// What a connection of its own holds; a stream has none of it.
+    _held: Option<(Permit, Held)>,
 }
 
 impl Connection {
+    /// One of its streams: the same client, with halves and an entry of its own.
+    fn stream(&self, reader: Inlet, writer: Outlet, stay: Stay) -> Self {
+        Self {
+            reader,
+            writer,
+            input: Buffer::empty(),
+            stay,
+            peer_ip: self.peer_ip,
+            trusted: self.trusted,
+            served: self.served,
+            accepted: self.accepted,
+            _held: None,
+        }
+    }
+
+    /// The connection with its socket back.
+    fn with_socket(mut self, reader: Reader, writer: Writer) -> Self {
+        (self.reader, self.writer) = (Inlet::Socket(reader), Outlet::Socket(writer));
+        self
+    }
+
+    /// Whether its first bytes may be HTTP/2's preface.
+    fn may_speak_http2(&self) -> bool {
+        let spoken = self.stay.entry.listener.with_spec(|spec| spec.http2);
+        spoken == Some(true) && matches!(self.reader, Inlet::Socket(_))
+    }
+
     /// Moves the deadline of waits on the client. A cut connection's stays in the past.
     pub(crate) fn set_deadline(&self, local: &Local, at: Moment) {
         self.stay.entry.deadline.set(if local.cut.get() { Moment(0) } else { at });
@@ -65,6 +95,8 @@ pub(crate) enum After {
     Close,
     /// Close such that the client sees an error.
     Reset,
+    /// The client speaks HTTP/2: what it has sent is in the input.
+    Http2,
 }
 
 /// Spawns the task of an accepted connection.
@@ -79,6 +111,7 @@ pub(crate) fn spawn(
         deadline: local.timers.deadline(),
         idle: std::cell::Cell::new(true),
         fresh: std::cell::Cell::new(true),
+        carries: std::cell::Cell::default(),
         rested: std::cell::Cell::default(),
         listener: Rc::clone(listener),
     };
@@ -88,16 +121,15 @@ pub(crate) fn spawn(
     // A peer on a Unix socket is trusted when `unix` is listed.
     let trusted = local.plan().snapshot.server.trusts(ip);
     let connection = Box::new(Connection {
-        reader,
-        writer,
+        reader: Inlet::Socket(reader),
+        writer: Outlet::Socket(writer),
         input: Buffer::empty(),
         stay: Registry::enter(local, entry),
         peer_ip: ip,
         trusted,
         served: 0,
         accepted: local.now(),
-        _permit: permit,
-        _open: local.counts.hold(Count::ConnectionsActive),
+        _held: Some((permit, local.counts.hold(Count::ConnectionsActive))),
     });
     net::spawn(serve(connection));
 }
@@ -120,7 +152,7 @@ async fn serve(mut connection: Box<Connection>) {
     let mut began = None;
     loop {
         let (after, since);
-        (connection, after, since) = runner::run(&local, connection, began).await;
+        (connection, after, since) = runner::run(&local, connection, Job::Requests(began)).await;
         match after {
             After::KeepAlive => match rest(&local, &mut connection, since).await {
                 Some(moment) => began = Some(moment),
@@ -128,11 +160,12 @@ async fn serve(mut connection: Box<Connection>) {
             },
             After::Finish if connection.input.is_empty() && connection.reader.has_read_all() => {
                 let Connection { reader, writer, .. } = *connection;
-                return net::close(reader, writer);
+                return wire::close(reader, writer);
             }
             After::Finish | After::Linger => return Box::pin(linger::linger(&local, *connection)).await,
             After::Close => return settle(&mut connection).await,
             After::Reset => return connection.writer.reset_on_close(),
+            After::Http2 => return Box::pin(h2::serve(&local, *connection)).await,
         }
     }
 }

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use super::{After, Connection, h1};
+use super::{After, Connection, h1, h2};
 use crate::clock::Moment;
 use crate::worker::Local;
 
@@ -31,20 +31,28 @@ struct Runner {
 /// Where a connection is handed over, both ways. While the runner has it, or there is none, nothing is here.
 #[derive(Default)]
 struct Desk {
-    /// To be served, with the moment when its first bytes came, if that is known.
-    given: Cell<Option<(Box<Connection>, Option<Moment>)>>,
+    /// To be served.
+    given: Cell<Option<(Box<Connection>, Job)>>,
     /// Served: what is to become of it, and when its last exchange ended.
     served: Cell<Option<Served>>,
+}
+
+/// What is to be done with a connection.
+pub(super) enum Job {
+    /// Its exchanges, of which the first began then, if that is known.
+    Requests(Option<Moment>),
+    /// It is a stream, and its request is here.
+    Stream(Box<h2::Request>),
 }
 
 /// A connection after its exchanges, what is to become of it, and when the last one ended.
 pub(super) type Served = (Box<Connection>, After, Moment);
 
-/// Serves a connection's exchanges, as [`h1::busy`].
-pub(super) async fn run(local: &Local, connection: Box<Connection>, began: Option<Moment>) -> Served {
+/// Serves a connection's exchanges, as [`h1::busy`], or a stream's one, as [`h2::exchange`].
+pub(super) async fn run(local: &Local, connection: Box<Connection>, job: Job) -> Served {
     let free = local.runners.free.borrow_mut().pop();
     let mut runner = free.unwrap_or_else(Runner::new);
-    runner.desk.given.set(Some((connection, began)));
+    runner.desk.given.set(Some((connection, job)));
     let served = poll_fn(|cx| {
         // Pending always: it never ends.
         let _ = runner.future.as_mut().poll(cx);
@@ -69,10 +77,13 @@ impl Runner {
 async fn work(desk: Rc<Desk>) {
     loop {
         // No waker is kept: whoever hands a connection in polls next.
-        let (mut connection, began) = poll_fn(|_| desk.given.take().map_or(Poll::Pending, Poll::Ready)).await;
+        let (mut connection, job) = poll_fn(|_| desk.given.take().map_or(Poll::Pending, Poll::Ready)).await;
         // No `Rc` of the worker's things outlives a connection, or the two would keep each other.
         let local = Rc::clone(connection.stay.local());
-        let (after, since) = h1::busy(&local, &mut connection, began).await;
+        let (after, since) = match job {
+            Job::Requests(began) => h1::busy(&local, &mut connection, began).await,
+            Job::Stream(request) => h2::exchange(&local, &mut connection, request).await,
+        };
         drop(local);
         desk.served.set(Some((connection, after, since)));
     }

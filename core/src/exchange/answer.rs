@@ -1,12 +1,13 @@
 //! Answers that the gateway makes itself: one way to write them, whatever their reason.
 
 use ringway_http::h1::{self, BodySize};
-use ringway_http::{Framing, Known, Method, Persistence};
+use ringway_http::{Fields, Framing, Known, Method, Persistence};
 
 use super::body::{self, Rest};
 use super::{Exchange, Scratch};
 use crate::downstream::After;
 use crate::net::{Buffer, Buffers, NetError};
+use crate::wire::Outlet;
 
 /// An answer of the gateway's own whose head is encoded.
 pub(super) struct Own {
@@ -23,7 +24,10 @@ impl Exchange<'_> {
     /// Sends `scratch.response` (status and fields are set) with a body that is at hand, after the response filters.
     /// An unwanted request body is read to its end when that is cheap; otherwise the connection closes.
     pub(super) async fn send_answer(&mut self, body: &[u8], persistence: Persistence) -> After {
-        let mut own = self.encode_own(body.len() as u64, persistence);
+        let mut own = match self.encode_own(body.len() as u64, persistence) {
+            Ok(own) => own,
+            Err(after) => return after,
+        };
         if !own.bodiless {
             own.out.append().extend_from_slice(body);
         }
@@ -35,12 +39,12 @@ impl Exchange<'_> {
     }
 
     /// Encodes the head of an answer with a body of `len` bytes.
-    pub(super) fn encode_own(&mut self, len: u64, persistence: Persistence) -> Own {
+    /// A stream's goes out at once. `Err`: there is nobody to send it to.
+    pub(super) fn encode_own(&mut self, len: u64, persistence: Persistence) -> Result<Own, After> {
         let rest = self.drop_received();
         let keep = rest != Rest::Close && self.may_persist();
         let persistence = if keep { persistence } else { Persistence::Close };
         self.run_response_filters();
-        let mut out = self.local.buffers.take(Buffers::SMALL);
         let Scratch { request, response, .. } = &mut *self.scratch;
         let bodiless = request.method == Method::Head || matches!(response.status, 204 | 304);
         let size = if bodiless { BodySize::Forbidden } else { BodySize::Known(len) };
@@ -48,6 +52,13 @@ impl Exchange<'_> {
             let mut digits = itoa::Buffer::new();
             let _ = response.fields.set("Content-Length", digits.format(len).as_bytes());
         }
+        if let Outlet::Stream(stream) = &mut self.connection.writer {
+            let sent = stream.head(response, size);
+            self.record.status = response.status;
+            let own = Own { out: Buffer::empty(), bodiless, rest, persistence: Persistence::KeepAlive };
+            return self.own_sent(0, sent.map(|_| Buffer::empty())).map(|_| own);
+        }
+        let mut out = self.local.buffers.take(Buffers::SMALL);
         let (_, persistence) = h1::write_response(
             out.append(),
             request.version,
@@ -58,7 +69,7 @@ impl Exchange<'_> {
             None,
         );
         self.record.status = response.status;
-        Own { out, bodiless, rest, persistence }
+        Ok(Own { out, bodiless, rest, persistence })
     }
 
     /// Sends a part of an answer. `Err`: the client could not be written to.
@@ -73,6 +84,12 @@ impl Exchange<'_> {
     /// Sends a whole answer. One that leaves the connection open is not waited for; one that does not is its last.
     async fn send_own_end(&mut self, out: Buffer, persistence: Persistence) -> Result<(), After> {
         let len = out.len() as u64;
+        if let Outlet::Stream(stream) = &mut self.connection.writer {
+            let deadline = &self.scratch.write_deadline;
+            deadline.set_sliding(self.limits.body_timeout);
+            let sent = stream.end(out, &Fields::new(), deadline).await;
+            return self.own_sent(len, sent.map(|()| Buffer::empty())).map(drop);
+        }
         let out = match persistence {
             Persistence::KeepAlive => self.connection.writer.post(out),
             Persistence::Close => Err(out),
@@ -101,6 +118,8 @@ impl Exchange<'_> {
 
     /// What becomes of the connection once an answer has been sent whole.
     pub(super) async fn finish_own(&mut self, own: &Own) -> After {
+        // A file's last part says nothing of an end.
+        self.connection.writer.end_stream();
         match (own.rest, own.persistence) {
             (Rest::None, Persistence::KeepAlive) => After::KeepAlive,
             (Rest::Discard(left), Persistence::KeepAlive) => {

@@ -8,18 +8,21 @@ use std::task::Poll;
 use std::time::Duration;
 
 use ringway_config::snapshot::{Limits, Route};
+use ringway_filters::Scheme;
 use ringway_http::h1::{self, BodyReader, BodyWriter};
-use ringway_http::{BodyError, Framing, Method, Persistence};
+use ringway_http::h2::{self, Outgoing};
+use ringway_http::{BodyError, Fields, Framing, Method, Persistence, RequestHead};
 
 use super::body::RequestBody;
 use super::relay::{HALF_CLOSED_TIME, Pace, Relay, RelayError};
-use super::response::{Outcome, Response};
+use super::response::{Outcome, Response, stream_fault};
 use super::{Exchange, Scratch, grpc};
 use crate::clock::Moment;
 use crate::downstream::Connection;
 use crate::error::{Fault, Side};
-use crate::net::{Buffer, Buffers, Deadline, NetError, Reader, Writer};
+use crate::net::{Buffer, Buffers, Deadline, NetError};
 use crate::upstream::{Checkout, Seat};
+use crate::wire::{self, Inlet, Outlet};
 use crate::worker::Local;
 
 /// A client that has sent so much ahead of its answer is not read further until its turn.
@@ -83,14 +86,15 @@ impl Exchange<'_> {
         up: &mut Checkout,
     ) -> Result<Outcome, Fault> {
         let framing = self.request_framing()?;
-        let out = self.encode_request(attempt, framing);
         up.deadline.set(attempt.until);
-        // Not waited for: an endpoint that does not take it does not answer it either.
-        if let Err(out) = up.writer.post(out) {
-            up.writer.send(out, &up.deadline).await.map_err(|error| match error {
-                NetError::TimedOut => Fault::UpstreamTimeout,
-                NetError::Io(_) => Fault::ResetBeforeHead,
-            })?;
+        if up.ride.is_some() {
+            self.open_stream(attempt, up, framing).await?;
+        } else {
+            let out = self.encode_request(attempt, framing);
+            // Not waited for: an endpoint that does not take it does not answer it either.
+            if let Err(out) = up.writer.post(out) {
+                up.writer.send(out, &up.deadline).await.map_err(|error| request_fault(&error))?;
+            }
         }
         self.record.stages.sent_us = Some(self.record.stage(self.local));
         let streams = attempt.ready.is_none();
@@ -165,9 +169,46 @@ impl Exchange<'_> {
         drive(response, upload.as_mut()).await
     }
 
-    /// The request's head, with its body behind it when that is at hand.
-    fn encode_request(&mut self, attempt: &Attempt<'_>, framing: Framing) -> Buffer {
-        let Scratch { request, facts, path, upgrade, .. } = &mut *self.scratch;
+    /// Opens a stream with the request's head, and sends its body when that is at hand.
+    async fn open_stream(
+        &mut self,
+        attempt: &Attempt<'_>,
+        up: &mut Checkout,
+        framing: Framing,
+    ) -> Result<(), Fault> {
+        self.write_target(attempt);
+        let Scratch { request, path, facts, .. } = &mut *self.scratch;
+        let outgoing = Outgoing {
+            method: request.method_text(),
+            scheme: match facts.scheme {
+                Scheme::Http => h2::Scheme::Http,
+                Scheme::Https => h2::Scheme::Https,
+            },
+            authority: authority(request, attempt),
+            path,
+            fields: &request.fields,
+            framing,
+            te_trailers: true,
+            protocol: None,
+        };
+        let ready = attempt.ready.unwrap_or_default();
+        let ends = ready == 0 && attempt.ready.is_some();
+        let Some(ride) = &up.ride else { return Err(Fault::ConnectFailed) };
+        let opened = ride.requests().borrow_mut().send(&outgoing, ends);
+        let (response, outbound) = opened.map_err(stream_fault)?;
+        wire::open(&mut up.reader, response, (!ends).then_some(outbound));
+        if let (Outlet::Stream(stream), true) = (&mut up.writer, ready > 0) {
+            let mut out = self.local.buffers.take(ready);
+            out.append().extend_from_slice(self.connection.input.filled().get(..ready).unwrap_or_default());
+            let sent = stream.end(out, &Fields::new(), &up.deadline).await;
+            sent.map_err(|error| request_fault(&error))?;
+        }
+        Ok(())
+    }
+
+    /// The path for the upstream, and the time that is left for it.
+    fn write_target(&mut self, attempt: &Attempt<'_>) {
+        let Scratch { request, facts, path, .. } = &mut *self.scratch;
         if grpc::time_left(&request.fields).is_some() {
             grpc::tell_time_left(&mut request.fields, attempt.until.since(self.local.now()));
         }
@@ -182,10 +223,13 @@ impl Exchange<'_> {
             path.push('?');
             path.push_str(query);
         }
-        let authority = match request.authority() {
-            authority if attempt.route.preserve_host && !authority.is_empty() => authority,
-            _ => &attempt.seat.member.host,
-        };
+    }
+
+    /// The request's head, with its body behind it when that is at hand.
+    fn encode_request(&mut self, attempt: &Attempt<'_>, framing: Framing) -> Buffer {
+        self.write_target(attempt);
+        let Scratch { request, path, upgrade, .. } = &mut *self.scratch;
+        let authority = authority(request, attempt);
         let ready = attempt.ready.unwrap_or_default();
         let mut out = self.local.buffers.take(Buffers::SMALL.max(ready + 4096));
         let upgrade = (!upgrade.is_empty()).then_some(upgrade.as_slice());
@@ -202,6 +246,22 @@ impl Exchange<'_> {
             out.append().extend_from_slice(body);
         }
         out
+    }
+}
+
+/// The host that the endpoint is told.
+fn authority<'a>(request: &'a RequestHead, attempt: &'a Attempt<'_>) -> &'a str {
+    match request.authority() {
+        authority if attempt.route.preserve_host && !authority.is_empty() => authority,
+        _ => &attempt.seat.member.host,
+    }
+}
+
+/// Why a request's head could not be sent.
+fn request_fault(error: &NetError) -> Fault {
+    match error {
+        NetError::TimedOut => Fault::UpstreamTimeout,
+        NetError::Io(_) => Fault::ResetBeforeHead,
     }
 }
 
@@ -238,17 +298,20 @@ struct Upload<'a> {
     limits: &'a Limits,
     link: &'a Link,
     framing: Framing,
-    reader: &'a mut Reader,
+    reader: &'a mut Inlet,
     input: &'a mut Buffer,
     deadline: &'a Deadline,
 }
 
 impl Upload<'_> {
     /// Sends it; then watches the client.
-    async fn run(&mut self, writer: &mut Writer, write_deadline: &Deadline) -> Result<(), Fault> {
+    async fn run(&mut self, writer: &mut Outlet, write_deadline: &Deadline) -> Result<(), Fault> {
         let limits = self.limits;
-        let mut body = BodyReader::new(self.framing, &limits.head);
-        let mut encoder = BodyWriter::new(self.framing);
+        // A stream's bytes are the body, and nothing else (RFC 9113, 8.1).
+        let from = if self.reader.is_stream() { Framing::UntilClose } else { self.framing };
+        let to = if writer.is_stream() { Framing::UntilClose } else { self.framing };
+        let mut body = BodyReader::new(from, &limits.head);
+        let mut encoder = BodyWriter::new(to);
         let bytes_out = Cell::new(0);
         let mut relay = Relay {
             local: self.local,
@@ -297,12 +360,19 @@ fn upload_fault(error: &RelayError) -> Fault {
 /// ahead is kept for its turn, up to a bound; beyond that its leaving cannot be seen.
 async fn watch_client(
     local: &Local,
-    reader: &mut Reader,
+    reader: &mut Inlet,
     input: &mut Buffer,
     watch_deadline: &Deadline,
     response_deadline: &Deadline,
     link: &Link,
 ) -> Result<(), Fault> {
+    if let Inlet::Stream(stream) = reader {
+        watch_deadline.set(Moment(u64::MAX - 1));
+        return Err(match stream.watch(watch_deadline).await {
+            Ok(()) => Fault::ClientReset,
+            Err(_) => Fault::DrainCut,
+        });
+    }
     if link.last_of_client {
         // Most answers come sooner, and then no watch has to be armed and cancelled.
         watch_deadline.set(local.now().after(LAST_WATCHED_AFTER));

@@ -7,6 +7,7 @@ use ringway_http::h1::{BodyEvent, BodyReader};
 
 use super::Exchange;
 use crate::downstream::Connection;
+use crate::wire::Inlet;
 use crate::worker::Local;
 use ringway_config::snapshot::Limits;
 
@@ -68,6 +69,11 @@ impl Exchange<'_> {
             RequestBody::Begun => return Rest::Close,
             RequestBody::Untouched(framing) => framing,
         };
+        if let Inlet::Stream(_) = self.connection.reader {
+            // What the client still sends goes with its stream.
+            self.body = RequestBody::Done;
+            return Rest::None;
+        }
         self.body = RequestBody::Begun;
         let mut reader = BodyReader::new(framing, &ringway_http::Limits::default());
         loop {

@@ -32,7 +32,10 @@ impl Exchange<'_> {
             Ok(part) => part,
             Err(fault) => return self.fail(fault).await,
         };
-        let mut own = self.encode_own(len, Persistence::KeepAlive);
+        let mut own = match self.encode_own(len, Persistence::KeepAlive) {
+            Ok(own) => own,
+            Err(after) => return after,
+        };
         let mut out = std::mem::take(&mut own.out);
         // The head goes with the first bytes when they are few.
         if part.len() <= Buffers::SMALL {

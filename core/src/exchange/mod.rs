@@ -117,7 +117,7 @@ pub(crate) async fn refuse(
     record.finish(local, connection, scratch, &names);
     match after {
         After::KeepAlive | After::Finish => After::Linger,
-        other @ (After::Linger | After::Close | After::Reset) => other,
+        other @ (After::Linger | After::Close | After::Reset | After::Http2) => other,
     }
 }
 

@@ -96,7 +96,7 @@ impl Exchange<'_> {
         attempts: &Attempts<'_>,
     ) -> (Result<Outcome, Fault>, Origin, Option<Checkout>) {
         // After a pooled connection has died, only a new one can be trusted not to be dying too.
-        let pooled = if attempts.replayed { None } else { Checkout::pooled(&seat.pool) };
+        let pooled = if attempts.replayed { None } else { Checkout::pooled(self.local, &seat.pool) };
         let (mut checkout, connect_us) = match pooled {
             Some(checkout) => (checkout, self.record.stage_at_once()),
             None => match self.connect(upstream, seat, attempts.until).await {
@@ -181,13 +181,16 @@ impl Exchange<'_> {
         let made = self.record.attempts - u32::from(attempts.replayed);
         let again = match fault.describe().retry {
             Retry::Never => return Next::GiveUp,
-            // At the same endpoint, a moment later, it would fail again.
-            Retry::Safe if others == 0 => return Next::GiveUp,
             Retry::IfIdempotent if !self.may_send_again(attempts) => return Next::GiveUp,
             Retry::IfIdempotent if origin == Origin::Pooled && !attempts.replayed => return Next::Replay,
+            // A body that is not at hand any more cannot be sent again, whatever became of the first time.
+            Retry::Unprocessed if attempts.ready.is_none() => return Next::GiveUp,
+            Retry::Unprocessed if !attempts.replayed => return Next::Replay,
+            // At the same endpoint, a moment later, it would fail again.
+            Retry::Safe | Retry::Unprocessed if others == 0 => return Next::GiveUp,
             // Without another endpoint, only who asks for repetitions by status gets them.
             Retry::IfIdempotent if others == 0 && attempts.route.retry.on.is_empty() => return Next::GiveUp,
-            Retry::Safe | Retry::IfIdempotent => attempts.route.retry.attempts,
+            Retry::Safe | Retry::IfIdempotent | Retry::Unprocessed => attempts.route.retry.attempts,
         };
         if made < again { Next::Another } else { Next::GiveUp }
     }

@@ -9,7 +9,8 @@ use ringway_http::h1::{BodyEvent, BodyReader, BodyWriter};
 use ringway_http::{BodyError, Persistence};
 
 use crate::clock::Moment;
-use crate::net::{Buffer, Buffers, Deadline, NetError, Reader, Writer};
+use crate::net::{Buffer, Buffers, Deadline, NetError};
+use crate::wire::{Inlet, Outlet};
 use crate::worker::Local;
 
 /// Up to so many bytes are copied behind a head or a chunk size, which saves a send; more are sent from where they are.
@@ -55,11 +56,11 @@ pub(super) struct Pace {
 pub(super) struct Relay<'a> {
     pub(super) local: &'a Local,
     pub(super) buffers: &'a Rc<Buffers>,
-    pub(super) reader: &'a mut Reader,
+    pub(super) reader: &'a mut Inlet,
     pub(super) input: &'a mut Buffer,
     pub(super) read_deadline: &'a Deadline,
     pub(super) body: &'a mut BodyReader,
-    pub(super) writer: &'a mut Writer,
+    pub(super) writer: &'a mut Outlet,
     pub(super) write_deadline: &'a Deadline,
     pub(super) encoder: &'a mut BodyWriter,
     /// What becomes of the receiver's connection after the body: with [`Persistence::Close`] its end is sent as the
@@ -86,6 +87,10 @@ impl Relay<'_> {
                 Taken::End => return Ok(()),
                 Taken::More(out) => out,
             };
+            if let Some(received) = self.reader.take_ready() {
+                self.take_in(received)?;
+                continue;
+            }
             // What is here goes out before a wait that may be long.
             out = self.flush(out).await?;
             drop(std::mem::take(&mut out));
@@ -109,7 +114,8 @@ impl Relay<'_> {
                 BodyEvent::End => {
                     self.input.consume(step.consumed);
                     room(self.buffers, &mut out, 64);
-                    self.encoder.finish(self.body.trailers(), out.append()).map_err(RelayError::Body)?;
+                    let trailers = self.reader.trailers().unwrap_or_else(|| self.body.trailers());
+                    self.encoder.finish(trailers, out.append()).map_err(RelayError::Body)?;
                     self.flush_end(out).await?;
                     return Ok(Taken::End);
                 }
@@ -181,6 +187,14 @@ impl Relay<'_> {
 
     /// Sends the end. A connection that lives on is not kept from its next message by it.
     async fn flush_end(&mut self, out: Buffer) -> Result<(), RelayError> {
+        if let Outlet::Stream(stream) = &mut *self.writer {
+            let trailers = self.reader.trailers().unwrap_or_else(|| self.body.trailers());
+            if let Some(timeout) = self.pace.write_timeout {
+                self.write_deadline.set_sliding(timeout);
+            }
+            self.bytes_out.set(self.bytes_out.get() + out.len() as u64);
+            return stream.end(out, trailers, self.write_deadline).await.map_err(RelayError::Write);
+        }
         if out.is_empty() {
             return Ok(());
         }
@@ -213,10 +227,7 @@ impl Relay<'_> {
         self.say_reading(true);
         let received = self.reader.recv(self.read_deadline).await;
         self.say_reading(false);
-        match received.map_err(RelayError::Read)? {
-            Some(bytes) => self.input.absorb(bytes),
-            None => self.body.end_of_input().map_err(RelayError::Body)?,
-        }
+        self.take_in(received)?;
         let (Some(rate), Some(since)) = (self.pace.min_rate, since) else { return Ok(()) };
         // Only the waits for the sender count: a slow receiver is not its fault.
         self.waited += self.local.now().since(since);
@@ -224,6 +235,15 @@ impl Relay<'_> {
         let slow =
             self.waited > RATE_GRACE && u128::from(got) < u128::from(rate) * self.waited.as_millis() / 1000;
         if slow { Err(RelayError::TooSlow) } else { Ok(()) }
+    }
+
+    /// Puts what was received behind what is here.
+    fn take_in(&mut self, received: Result<Option<Buffer>, NetError>) -> Result<(), RelayError> {
+        match received.map_err(RelayError::Read)? {
+            Some(bytes) => self.input.absorb(bytes),
+            None => self.body.end_of_input().map_err(RelayError::Body)?,
+        }
+        Ok(())
     }
 
     fn say_reading(&self, reading: bool) {

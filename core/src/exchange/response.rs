@@ -7,14 +7,16 @@ use std::time::Duration;
 use ringway_config::snapshot::{Limits, Route};
 use ringway_filters::{Chain, ChainState, Facts};
 use ringway_http::h1::{self, BodyReader, BodySize, BodyWriter, HeadReader};
+use ringway_http::h2::StreamError;
 use ringway_http::{Framing, Known, Method, Persistence, RequestHead, ResponseHead, Version};
 
 use super::attempt::Link;
 use super::record::Record;
 use super::relay::{Pace, Relay, RelayError};
 use crate::error::Fault;
-use crate::net::{Buffer, Deadline, NetError, Reader, Writer};
+use crate::net::{Buffer, Deadline, NetError};
 use crate::upstream::Reusable;
+use crate::wire::{Inlet, NoHead, Outlet};
 use crate::worker::Local;
 
 /// An upstream that sends more interim responses than this is refused.
@@ -42,11 +44,11 @@ pub(super) struct Response<'a> {
     pub(super) limits: &'a Limits,
     pub(super) chain: Option<&'a Chain>,
     pub(super) link: &'a Link,
-    pub(super) reader: &'a mut Reader,
+    pub(super) reader: &'a mut Inlet,
     pub(super) input: &'a mut Buffer,
     pub(super) head_reader: &'a mut HeadReader,
     pub(super) deadline: &'a Deadline,
-    pub(super) writer: &'a mut Writer,
+    pub(super) writer: &'a mut Outlet,
     pub(super) write_deadline: &'a Deadline,
     pub(super) request: &'a RequestHead,
     pub(super) head: &'a mut ResponseHead,
@@ -95,6 +97,13 @@ impl Response<'_> {
     }
 
     async fn receive_one_head(&mut self, limits: &ringway_http::Limits) -> Result<(), Fault> {
+        if let Inlet::Stream(stream) = &mut *self.reader {
+            let received = stream.head(limits, self.head, self.deadline).await;
+            return received.map_err(|missing| match missing {
+                NoHead::TimedOut => self.link.why_late(Fault::UpstreamTimeout),
+                NoHead::Stream(error) => stream_fault(error),
+            });
+        }
         loop {
             if !self.input.is_empty() {
                 let found =
@@ -118,6 +127,9 @@ impl Response<'_> {
 
     async fn send_interim(&mut self) -> Result<(), Fault> {
         self.head.fields.remove_hop_by_hop();
+        if let Outlet::Stream(stream) = &mut *self.writer {
+            return stream.interim(self.head).map_err(|error| send_fault(&error));
+        }
         let mut out = self.local.buffers.take(4096);
         h1::write_interim(out.append(), self.head.status, &self.head.fields);
         self.send(out).await
@@ -140,13 +152,24 @@ impl Response<'_> {
             return Err(Fault::UnaskedUpgrade);
         }
         let protocol = self.head.fields.known(Known::Upgrade).unwrap_or(self.upgrade).to_vec();
-        let (out, _, _) = self.encode_head(BodySize::Forbidden, Some(&protocol));
         self.record.status = 101;
+        if let Outlet::Stream(_) = &*self.writer {
+            // There it is the answer to an extended CONNECT (RFC 8441, 5).
+            self.record.status = 200;
+            self.head.status = 200;
+            self.prepare_head();
+            self.head.fields.remove("Sec-WebSocket-Accept");
+            let Outlet::Stream(stream) = &mut *self.writer else { return Ok(Outcome::Upgraded) };
+            stream.head(self.head, BodySize::Unknown).map_err(|error| send_fault(&error))?;
+            return Ok(Outcome::Upgraded);
+        }
+        let (out, _, _) = self.encode_head(BodySize::Forbidden, Some(&protocol))?;
         self.send(out).await?;
         Ok(Outcome::Upgraded)
     }
 
-    fn encode_head(&mut self, size: BodySize, upgrade: Option<&[u8]>) -> (Buffer, BodyWriter, Persistence) {
+    /// Takes off and adds what this client's head has not, or has.
+    fn prepare_head(&mut self) {
         self.head.fields.remove_hop_by_hop();
         let _ = self.head.fields.set_known(Known::XRequestId, self.facts.request_id.as_bytes());
         if !self.head.fields.has(Known::Date) {
@@ -154,6 +177,19 @@ impl Response<'_> {
         }
         if let Some(chain) = self.chain {
             chain.on_response_head(self.state, self.head, self.facts);
+        }
+    }
+
+    /// The head as it stands before its body, which a stream has sent already.
+    fn encode_head(
+        &mut self,
+        size: BodySize,
+        upgrade: Option<&[u8]>,
+    ) -> Result<(Buffer, BodyWriter, Persistence), Fault> {
+        self.prepare_head();
+        if let Outlet::Stream(stream) = &mut *self.writer {
+            let framing = stream.head(self.head, size).map_err(|error| send_fault(&error))?;
+            return Ok((Buffer::empty(), BodyWriter::new(framing), Persistence::KeepAlive));
         }
         // An answer that came before the whole request leaves the client's connection in the middle of a message.
         // A drain may have begun since the request came.
@@ -169,7 +205,7 @@ impl Response<'_> {
             persistence,
             upgrade,
         );
-        (out, encoder, persistence)
+        Ok((out, encoder, persistence))
     }
 
     async fn relay(&mut self) -> Result<Outcome, Fault> {
@@ -181,10 +217,15 @@ impl Response<'_> {
             Framing::Length(n) => BodySize::Known(n),
             Framing::Chunked | Framing::UntilClose => BodySize::Unknown,
         };
-        let (out, mut encoder, persistence) = self.encode_head(size, None);
+        let (out, mut encoder, persistence) = self.encode_head(size, None)?;
         self.record.status = self.head.status;
-        let mut body =
-            BodyReader::new(if bodiless { Framing::None } else { framing }, &ringway_http::Limits::default());
+        let framing_here = match &*self.reader {
+            _ if bodiless => Framing::None,
+            // Its bytes are the body, and its end is the body's, which has been checked against a stated length.
+            Inlet::Stream(_) => Framing::UntilClose,
+            Inlet::Socket(_) | Inlet::Gone => framing,
+        };
+        let mut body = BodyReader::new(framing_here, &ringway_http::Limits::default());
         let (bytes_in, bytes_out) = (Cell::new(0), Cell::new(0));
         let mut relay = Relay {
             local: self.local,
@@ -211,7 +252,8 @@ impl Response<'_> {
         };
         let relayed = relay.run(out).await;
         self.record.bytes_out += bytes_out.get();
-        if matches!(relayed, Err(RelayError::Body(_))) && bytes_out.get() == 0 {
+        let is_unsent = bytes_out.get() == 0 && matches!(self.writer, Outlet::Socket(_));
+        if matches!(relayed, Err(RelayError::Body(_))) && is_unsent {
             // The head is still here: the client can be told what is wrong with the body.
             self.record.status = 0;
         }
@@ -233,6 +275,19 @@ fn relay_fault(error: &RelayError) -> Fault {
         RelayError::Read(NetError::Io(_)) => Fault::UpstreamBody(ringway_http::BodyError::Truncated),
         RelayError::Body(error) => Fault::UpstreamBody(*error),
         RelayError::Write(error) => send_fault(error),
+    }
+}
+
+/// Why a stream gave no response head.
+pub(super) fn stream_fault(error: StreamError) -> Fault {
+    match error {
+        StreamError::NotProcessed => Fault::Unprocessed,
+        StreamError::Head(error) => Fault::BadResponse(error),
+        StreamError::Connection(_) | StreamError::Closed => Fault::ResetBeforeHead,
+        StreamError::Reset(_)
+        | StreamError::Malformed(_)
+        | StreamError::Trailers(_)
+        | StreamError::Unwritable => Fault::StreamReset,
     }
 }
 

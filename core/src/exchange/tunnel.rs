@@ -19,9 +19,10 @@ use ringway_http::websocket::{self, Frames, Masking};
 use super::record::Record;
 use crate::clock::Moment;
 use crate::downstream::Connection;
-use crate::net::{Buffer, Deadline, Hold, NetError, Reader, Writer};
+use crate::net::{Buffer, Deadline, Hold, NetError};
 use crate::shard::Count;
 use crate::upstream::Checkout;
+use crate::wire::{Inlet, Outlet};
 use crate::worker::{Guest, Local, Scratch};
 
 /// Both sides of a WebSocket in which nothing moves get so long to answer the close frame.
@@ -215,8 +216,8 @@ impl Follow {
 
 /// One way of a tunnel.
 struct Way<'a> {
-    reader: &'a mut Reader,
-    writer: &'a mut Writer,
+    reader: &'a mut Inlet,
+    writer: &'a mut Outlet,
     deadline: &'a Deadline,
     /// Bytes sent.
     bytes: &'a Cell<u64>,

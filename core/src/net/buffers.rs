@@ -210,6 +210,20 @@ unsafe impl IoBufMut for Buffer {
     }
 }
 
+impl bytes::Buf for Buffer {
+    fn remaining(&self) -> usize {
+        self.len()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.filled()
+    }
+
+    fn advance(&mut self, n: usize) {
+        self.consume(n);
+    }
+}
+
 impl Drop for Buffer {
     fn drop(&mut self) {
         if let Some(home) = self.home.take() {

@@ -89,6 +89,12 @@ pub enum Count {
     ConnectionsPerIpRefused,
     /// Connections refused for a missing or bad PROXY header.
     ProxyHeaderRefused,
+    /// Client connections that spoke HTTP/2.
+    Http2Connections,
+    /// HTTP/2 connections that were closed for too much of something.
+    Http2Floods,
+    /// HTTP/2 connections that were closed for a breach of the protocol.
+    Http2ProtocolErrors,
     /// Errors of accept (EMFILE and such).
     AcceptErrors,
     /// Gauge: exchanges in progress.

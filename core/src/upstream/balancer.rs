@@ -36,12 +36,11 @@ pub(crate) fn pick(seats: &[Rc<Seat>], admits: impl Fn(&Seat) -> bool) -> Option
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use super::*;
     use crate::net::SocketAddress;
     use crate::shard::{Shard, Writer};
-    use crate::upstream::Pools;
+    use crate::upstream::{Pools, Terms};
     use crate::worker::inbox::Member;
 
     fn seats(weights: &[u32]) -> Vec<Rc<Seat>> {
@@ -52,7 +51,7 @@ mod tests {
             let endpoint = Arc::from(port.to_string());
             let host = Arc::from("a");
             let member = Member { endpoint, metric: 0, address, host, weight, healthy: true };
-            let pool = pools.pool(&name, &member, 1, Duration::from_secs(1));
+            let pool = pools.pool(&name, &member, Terms::LEAST);
             Rc::new(Seat { member, pool, turn: Turn::default() })
         };
         (0..).zip(weights).map(seat).collect()

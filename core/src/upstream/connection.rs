@@ -2,19 +2,22 @@
 
 use std::rc::Rc;
 
+use ringway_config::snapshot::Protocol;
 use ringway_http::h1::HeadReader;
 
+use super::lane::{self, Ride};
 use super::pool::Pool;
 use crate::clock::Moment;
 use crate::error::Fault;
 use crate::net::{self, Buffer, Deadline, NetError, Reader, Writer};
 use crate::shard::EndpointCount;
+use crate::wire::{self, Inlet, Outlet};
 use crate::worker::Local;
 
 /// A connection to an endpoint.
 pub(super) struct Connection {
     pub(super) reader: Reader,
-    writer: Writer,
+    pub(super) writer: Writer,
     deadline: Deadline,
 }
 
@@ -47,9 +50,9 @@ impl Reusable {
 /// A connection in use by one attempt. Dropping it closes the connection; [`Checkout::release`] gives it back.
 pub(crate) struct Checkout {
     /// Receives the response.
-    pub(crate) reader: Reader,
+    pub(crate) reader: Inlet,
     /// Sends the request.
-    pub(crate) writer: Writer,
+    pub(crate) writer: Outlet,
     /// The route's timeout; for connecting: the connect timeout.
     pub(crate) deadline: Deadline,
     /// Received and not yet used.
@@ -58,6 +61,8 @@ pub(crate) struct Checkout {
     pub(crate) head_reader: HeadReader,
     /// Whether it was idle before.
     pub(crate) origin: Origin,
+    /// The connection of many exchanges on which this one's stream is to be opened.
+    pub(crate) ride: Option<Ride>,
     _in_use: InUse,
 }
 
@@ -78,57 +83,89 @@ impl Drop for InUse {
 }
 
 impl Checkout {
-    /// An idle connection of the pool, if one is fit.
-    pub(crate) fn pooled(pool: &Rc<Pool>) -> Option<Self> {
+    /// An idle connection of the pool, if one is fit, or a place on one that carries many.
+    pub(crate) fn pooled(local: &Local, pool: &Rc<Pool>) -> Option<Self> {
+        if pool.terms().protocol == Protocol::Http2 {
+            let ride = lane::find(pool)?;
+            return Some(Self::on_lane(local, pool, ride, local.timers.deadline()));
+        }
         let connection = pool.take_quiet()?;
         pool.count(EndpointCount::Reused);
         Some(Self::new(pool, connection, Origin::Pooled))
     }
 
-    /// A new connection, by `until` at the latest.
-    pub(crate) async fn connect(local: &Local, pool: &Rc<Pool>, until: Moment) -> Result<Self, Fault> {
+    /// A new connection, or a place on one that carries many, by `until` at the latest.
+    pub(crate) async fn connect(local: &Rc<Local>, pool: &Rc<Pool>, until: Moment) -> Result<Self, Fault> {
         let deadline = local.timers.deadline();
         deadline.set(until);
-        match net::connect(&pool.address, &deadline).await {
-            Ok(stream) => {
-                pool.count(EndpointCount::ConnectsOk);
-                let (reader, writer) = stream.split(&local.buffers);
-                Ok(Self::new(pool, Connection { reader, writer, deadline }, Origin::Fresh))
-            }
-            Err(error) => {
-                pool.count(EndpointCount::ConnectsFailed);
-                Err(match error {
-                    NetError::TimedOut => Fault::ConnectTimeout,
-                    NetError::Io(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {
-                        Fault::ConnectRefused
-                    }
-                    NetError::Io(_) => Fault::ConnectFailed,
-                })
-            }
+        if pool.terms().protocol == Protocol::Http2 {
+            let ride = Box::pin(lane::board(local, pool, &deadline)).await?;
+            return Ok(Self::on_lane(local, pool, ride, deadline));
+        }
+        let (reader, writer) = dial(local, pool, &deadline).await?;
+        Ok(Self::new(pool, Connection { reader, writer, deadline }, Origin::Fresh))
+    }
+
+    /// A place on a connection that carries many.
+    fn on_lane(local: &Local, pool: &Rc<Pool>, ride: Ride, deadline: Deadline) -> Self {
+        let (inlet, outlet) = wire::unopened(&local.buffers);
+        if !ride.is_first() {
+            pool.count(EndpointCount::Reused);
+        }
+        Self {
+            reader: Inlet::Stream(Box::new(inlet)),
+            writer: Outlet::Stream(Box::new(outlet)),
+            deadline,
+            input: Buffer::empty(),
+            head_reader: HeadReader::new(),
+            origin: if ride.is_first() { Origin::Fresh } else { Origin::Pooled },
+            ride: Some(ride),
+            _in_use: InUse::new(pool),
         }
     }
 
     fn new(pool: &Rc<Pool>, connection: Connection, origin: Origin) -> Self {
         let Connection { reader, writer, deadline } = connection;
         Self {
-            reader,
-            writer,
+            reader: Inlet::Socket(reader),
+            writer: Outlet::Socket(writer),
             deadline,
             input: Buffer::empty(),
             head_reader: HeadReader::new(),
             origin,
+            ride: None,
             _in_use: InUse::new(pool),
         }
     }
 
     /// Gives the connection back to its pool.
     pub(crate) fn release(self, _proof: Reusable, now: Moment) {
-        let Self { reader, mut writer, deadline, _in_use: in_use, .. } = self;
+        let Self { reader, writer, deadline, _in_use: in_use, .. } = self;
+        // A stream has ended; its connection carries the next ones meanwhile.
+        let (Inlet::Socket(reader), Outlet::Socket(mut writer)) = (reader, writer) else { return };
         // An answer that came before its request was sent whole says nothing about what the endpoint will read.
         if !writer.is_settled() {
             return;
         }
         deadline.clear();
         in_use.0.keep(Connection { reader, writer, deadline }, now);
+    }
+}
+
+/// Connects to an address.
+pub(super) async fn dial(local: &Local, pool: &Pool, deadline: &Deadline) -> Result<(Reader, Writer), Fault> {
+    match net::connect(&pool.address, deadline).await {
+        Ok(stream) => {
+            pool.count(EndpointCount::ConnectsOk);
+            Ok(stream.split(&local.buffers))
+        }
+        Err(error) => {
+            pool.count(EndpointCount::ConnectsFailed);
+            Err(match error {
+                NetError::TimedOut => Fault::ConnectTimeout,
+                NetError::Io(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => Fault::ConnectRefused,
+                NetError::Io(_) => Fault::ConnectFailed,
+            })
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod balancer;
 mod connection;
+mod lane;
 mod pool;
 
 use std::cell::RefCell;
@@ -14,7 +15,7 @@ use ringway_config::snapshot::{Snapshot, UpstreamId};
 use crate::worker::inbox::Member;
 pub(crate) use balancer::{Turn, pick};
 pub(crate) use connection::{Checkout, Origin, Reusable};
-pub(crate) use pool::{Pool, Pools};
+pub(crate) use pool::{Pool, Pools, Terms};
 
 /// One member on this worker: where it is, its pool, and its standing in the round.
 #[derive(Debug)]
@@ -68,7 +69,7 @@ impl Upstream {
             let before = old.iter().find(|seat| {
                 seat.member.address == member.address && seat.member.endpoint == member.endpoint
             });
-            let pool = pools.pool(&spec.name, member, spec.keepalive, spec.keepalive_timeout);
+            let pool = pools.pool(&spec.name, member, spec.into());
             let turn = before.map_or_else(Turn::default, |seat| seat.turn.clone());
             Rc::new(Seat { member: member.clone(), pool, turn })
         });

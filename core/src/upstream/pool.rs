@@ -7,6 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::connection::Connection;
+use super::lane::Lanes;
+use ringway_config::snapshot::Protocol;
+
 use crate::clock::Moment;
 use crate::net::SocketAddress;
 use crate::shard::{EndpointCount, Writer};
@@ -21,9 +24,43 @@ pub(crate) struct Pool {
     pub(crate) metric: u32,
     counts: Rc<Writer>,
     idle: RefCell<Vec<Idle>>,
-    /// `0 <= idle.len() <= keepalive`.
-    keepalive: Cell<usize>,
-    keepalive_timeout: Cell<Duration>,
+    /// Connections that carry many exchanges.
+    pub(super) lanes: Lanes,
+    terms: Cell<Terms>,
+}
+
+/// What the newest snapshot says of an upstream's connections.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    /// Idle connections that are kept: `0 <= idle.len() <= keepalive`.
+    pub(crate) keepalive: usize,
+    /// For how long.
+    pub(crate) keepalive_timeout: Duration,
+    /// What is spoken on them.
+    pub(crate) protocol: Protocol,
+    /// Exchanges at once on one that carries many.
+    pub(crate) streams_max: usize,
+}
+
+impl Terms {
+    /// For tests and benches: one idle connection, HTTP/1.1.
+    pub(crate) const LEAST: Self = Self {
+        keepalive: 1,
+        keepalive_timeout: Duration::from_secs(1),
+        protocol: Protocol::Http1,
+        streams_max: 1,
+    };
+}
+
+impl From<&ringway_config::snapshot::Upstream> for Terms {
+    fn from(upstream: &ringway_config::snapshot::Upstream) -> Self {
+        Self {
+            keepalive: upstream.keepalive,
+            keepalive_timeout: upstream.keepalive_timeout,
+            protocol: upstream.protocol,
+            streams_max: usize::try_from(upstream.streams_max).unwrap_or(usize::MAX),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -48,7 +85,7 @@ impl Pool {
     /// Keeps a connection for later, or closes it when there are enough.
     pub(super) fn keep(&self, mut connection: Connection, now: Moment) {
         // Arms the watch, so that a close by the endpoint is seen before the next use.
-        if self.idle.borrow().len() >= self.keepalive.get() || !connection.reader.is_quiet() {
+        if self.idle.borrow().len() >= self.terms.get().keepalive || !connection.reader.is_quiet() {
             return;
         }
         self.count(EndpointCount::Idle);
@@ -57,8 +94,7 @@ impl Pool {
 
     /// Closes what is too old, and what its endpoint has closed.
     pub(crate) fn reap(&self, now: Moment) {
-        let timeout = self.keepalive_timeout.get();
-        let keepalive = self.keepalive.get();
+        let Terms { keepalive, keepalive_timeout: timeout, .. } = self.terms.get();
         let mut idle = self.idle.borrow_mut();
         let before = idle.len();
         let mut closed = 0;
@@ -79,6 +115,11 @@ impl Pool {
         if closed > 0 {
             self.counts.endpoint_add(self.metric, EndpointCount::IdleClosed, closed);
         }
+    }
+
+    /// What the newest snapshot says.
+    pub(super) fn terms(&self) -> Terms {
+        self.terms.get()
     }
 
     pub(super) fn count(&self, name: EndpointCount) {
@@ -116,13 +157,7 @@ impl Pools {
     }
 
     /// The pool of a member, made on first sight; its bounds follow the newest snapshot.
-    pub(crate) fn pool(
-        &self,
-        upstream: &Arc<str>,
-        member: &Member,
-        keepalive: usize,
-        timeout: Duration,
-    ) -> Rc<Pool> {
+    pub(crate) fn pool(&self, upstream: &Arc<str>, member: &Member, terms: Terms) -> Rc<Pool> {
         let key = (Arc::clone(upstream), member.address.clone());
         let mut pools = self.pools.borrow_mut();
         let pool = pools.entry(key).or_insert_with(|| {
@@ -131,12 +166,11 @@ impl Pools {
                 metric: member.metric,
                 counts: Rc::clone(&self.counts),
                 idle: RefCell::default(),
-                keepalive: Cell::new(keepalive),
-                keepalive_timeout: Cell::new(timeout),
+                lanes: Lanes::default(),
+                terms: Cell::new(terms),
             })
         });
-        pool.keepalive.set(keepalive);
-        pool.keepalive_timeout.set(timeout);
+        pool.terms.set(terms);
         Rc::clone(pool)
     }
 
@@ -144,12 +178,19 @@ impl Pools {
     pub(crate) fn reap(&self, now: Moment) {
         self.pools.borrow_mut().retain(|_, pool| {
             pool.reap(now);
-            Rc::strong_count(pool) > 1
+            let is_used = Rc::strong_count(pool) > 1;
+            if !is_used {
+                pool.lanes.leave();
+            }
+            is_used
         });
     }
 
     /// Closes all idle connections.
     pub(crate) fn clear(&self) {
+        for pool in self.pools.borrow().values() {
+            pool.lanes.leave();
+        }
         self.pools.borrow_mut().clear();
     }
 }

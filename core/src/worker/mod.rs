@@ -32,7 +32,7 @@ use inbox::{Command, Directory, Report};
 pub(crate) use local::Local;
 pub(crate) use parting::Guest;
 pub(crate) use plan::{ListenerSeat, Plan};
-pub(crate) use registry::{Entry, Registry, Stay};
+pub(crate) use registry::{Carries, Entry, Registry, Stay};
 pub(crate) use scratch::Scratch;
 
 /// How often the access log's batch is handed over and the `Date` looked at.
@@ -200,6 +200,7 @@ impl Worker {
         self.local
             .registry
             .release(|entry| entry.idle.get() && !entry.fresh.get() && entry.listener.is_closing());
+        self.local.registry.tell(|entry| entry.listener.is_closing());
         self.local.counts.set(Count::Epoch, snapshot.epoch.0);
         let _ = self.reports.send(Report::Seated { worker: self.id, epoch: snapshot.epoch });
     }
@@ -217,9 +218,10 @@ impl Worker {
         while (local.accepting.get() > 0 || local.registry.len() > 0) && local.now() < until {
             let strangers_too = local.now() >= fresh_until;
             local.registry.release(|entry| entry.idle.get() && (strangers_too || !entry.fresh.get()));
+            local.registry.tell(|entry| strangers_too || !entry.fresh.get());
             net::sleep(Duration::from_millis(10)).await;
         }
-        let cut = local.registry.len() as u64;
+        let cut = local.registry.connections() as u64;
         if cut > 0 {
             local.cut.set(true);
             local.timers.expire_all();

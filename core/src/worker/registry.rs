@@ -17,10 +17,26 @@ pub(crate) struct Entry {
     pub(crate) idle: Cell<bool>,
     /// Whether not a byte has come yet: its first request may be on its way, and a close would be a reset to it.
     pub(crate) fresh: Cell<bool>,
+    /// Whether it carries streams, or is one.
+    pub(crate) carries: Cell<Carries>,
     /// When its last answer ended, if one has.
     pub(crate) rested: Cell<Moment>,
     /// Where it came in.
     pub(crate) listener: Rc<ListenerSeat>,
+}
+
+/// What an entry stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Carries {
+    /// A connection with one exchange at a time.
+    #[default]
+    One,
+    /// A connection of many streams, each of which has an entry of its own.
+    Many,
+    /// The same, whose client has been told to open no more.
+    ManyLast,
+    /// A stream.
+    Stream,
 }
 
 /// A client whose last answer left the connection open may be sending its next request already, and a close would
@@ -85,6 +101,17 @@ impl Registry {
                 entry.deadline.set(until);
             }
         }
+    }
+
+    /// Has every connection of many streams that `picks` chooses look whether its client has to be told to go.
+    pub(crate) fn tell(&self, picks: impl Fn(&Entry) -> bool) {
+        self.wake(|entry| entry.carries.get() == Carries::Many && picks(entry));
+    }
+
+    /// Connections, without the streams that they carry.
+    pub(crate) fn connections(&self) -> usize {
+        let entries = self.entries.borrow();
+        entries.iter().filter(|(_, entry)| entry.carries.get() != Carries::Stream).count()
     }
 
     /// Ends the wait of every connection that `picks` chooses, now.

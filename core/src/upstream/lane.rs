@@ -1,0 +1,261 @@
+//! Connections to an endpoint that carry many exchanges at once (HTTP/2), and how few of them there are.
+//!
+//! A lane is such a connection: its task moves its bytes and ends with it. Exchanges open streams on it; one more lane
+//! is opened only when those that there are have no room, and while one is being opened all who want one wait for it.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use ringway_http::h2::{Client, Requests, Settings};
+
+use super::connection::dial;
+use super::pool::Pool;
+use crate::clock::Moment;
+use crate::error::Fault;
+use crate::net::{self, Buffer, Deadline, Hold, Reader, Writer};
+use crate::wire::Pump;
+use crate::worker::Local;
+
+/// An endpoint that takes nothing of what is sent to it for so long is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One connection of many exchanges.
+pub(crate) struct Lane {
+    requests: RefCell<Requests<Buffer>>,
+    /// Exchanges on it.
+    streams: Cell<usize>,
+    /// Exchanges that it has carried.
+    carried: Cell<u64>,
+    /// It takes no further ones.
+    is_leaving: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// An exchange's stay on a lane.
+pub(crate) struct Ride(Rc<Lane>);
+
+/// The lanes to one address.
+#[derive(Default)]
+pub(super) struct Lanes {
+    open: RefCell<Vec<Rc<Lane>>>,
+    opening: RefCell<Option<Rc<Opening>>>,
+}
+
+impl std::fmt::Debug for Lanes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lanes").field("open", &self.open.borrow().len()).finish_non_exhaustive()
+    }
+}
+
+/// A lane that is being opened.
+#[derive(Default)]
+struct Opening {
+    result: Cell<Option<Result<(), Fault>>>,
+    waiters: RefCell<Vec<Waker>>,
+}
+
+impl Lanes {
+    /// A lane with room, if there is one.
+    fn find(&self, streams_max: usize) -> Option<Ride> {
+        let open = self.open.borrow();
+        let lane = open.iter().find(|lane| lane.has_room(streams_max))?;
+        Some(Ride::on(lane))
+    }
+
+    /// Ends all lanes once what they carry has ended.
+    pub(super) fn leave(&self) {
+        for lane in self.open.borrow().iter() {
+            lane.leave();
+        }
+    }
+
+    fn remove(&self, lane: &Rc<Lane>) {
+        self.open.borrow_mut().retain(|other| !Rc::ptr_eq(other, lane));
+    }
+}
+
+/// A place on a lane that is open, if there is one.
+pub(super) fn find(pool: &Pool) -> Option<Ride> {
+    pool.lanes.find(pool.terms().streams_max)
+}
+
+/// A place on a lane, by `deadline` at the latest.
+pub(super) async fn board(local: &Rc<Local>, pool: &Rc<Pool>, deadline: &Deadline) -> Result<Ride, Fault> {
+    loop {
+        if let Some(ride) = find(pool) {
+            return Ok(ride);
+        }
+        let opening = Rc::clone(pool.lanes.opening.borrow_mut().get_or_insert_with(|| {
+            let opening = Rc::<Opening>::default();
+            // It is nobody's own: who waits first may give up while others still wait.
+            net::spawn(open(Rc::clone(local), Rc::clone(pool), Rc::clone(&opening), deadline.at()));
+            opening
+        }));
+        poll_fn(|cx| {
+            if let Some(result) = opening.result.get() {
+                return Poll::Ready(result);
+            }
+            opening.waiters.borrow_mut().push(cx.waker().clone());
+            deadline.poll_expired(cx).map(|()| Err(Fault::ConnectTimeout))
+        })
+        .await?;
+    }
+}
+
+/// Opens a lane, tells those that wait, and carries its bytes to its end.
+async fn open(local: Rc<Local>, pool: Rc<Pool>, opening: Rc<Opening>, until: Option<Moment>) {
+    let deadline = local.timers.deadline();
+    deadline.set(until.unwrap_or(Moment(0)));
+    let dialled = dial(&local, &pool, &deadline).await;
+    let opened = dialled.and_then(|(reader, writer)| begin(reader, writer, &local, &pool));
+    pool.lanes.opening.borrow_mut().take();
+    opening.result.set(Some(opened.as_ref().map(|_| ()).map_err(|fault| *fault)));
+    for waker in opening.waiters.borrow_mut().drain(..) {
+        waker.wake();
+    }
+    drop(opening);
+    let Ok(mut task) = opened else { return };
+    drop(pool);
+    task.run(&local).await;
+}
+
+fn begin(reader: Reader, writer: Writer, local: &Rc<Local>, pool: &Rc<Pool>) -> Result<Task, Fault> {
+    let (machine, requests) = Client::new(&Settings::default()).map_err(|_| Fault::ConnectFailed)?;
+    let lane = Rc::new(Lane {
+        requests: RefCell::new(requests),
+        streams: Cell::new(0),
+        carried: Cell::new(0),
+        is_leaving: Cell::new(false),
+        waker: RefCell::new(None),
+    });
+    pool.lanes.open.borrow_mut().push(Rc::clone(&lane));
+    let idle = local.timers.deadline();
+    let pump = Pump::new(reader, writer, local, PATIENCE);
+    Ok(Task { lane, pool: Rc::downgrade(pool), pump, machine, idle, rests: false })
+}
+
+/// The task of a lane.
+struct Task {
+    lane: Rc<Lane>,
+    pool: Weak<Pool>,
+    pump: Pump,
+    machine: Client<Buffer>,
+    /// Set while it carries nothing.
+    idle: Deadline,
+    rests: bool,
+}
+
+/// What a turn has come to.
+enum Turn {
+    Over,
+    Rests,
+}
+
+impl Task {
+    async fn run(&mut self, local: &Rc<Local>) {
+        while let Turn::Rests = poll_fn(|cx| self.turn(local, cx)).await {
+            self.pump.let_go().await;
+            self.machine.shrink();
+        }
+        self.lane.is_leaving.set(true);
+        if let Some(pool) = self.pool.upgrade() {
+            pool.lanes.remove(&self.lane);
+        }
+        // A word of farewell, as far as it goes at once.
+        let _ = self.pump.send(&mut self.machine, local, &mut Context::from_waker(Waker::noop()));
+    }
+
+    fn turn(&mut self, local: &Rc<Local>, cx: &mut Context<'_>) -> Poll<Turn> {
+        loop {
+            let Ok(received) = self.pump.receive(&mut self.machine, local, cx) else {
+                return Poll::Ready(Turn::Over);
+            };
+            if self.machine.poll(cx).is_ready() {
+                return Poll::Ready(Turn::Over);
+            }
+            let Ok(sent) = self.pump.send(&mut self.machine, local, cx) else {
+                return Poll::Ready(Turn::Over);
+            };
+            if !received && !sent {
+                break;
+            }
+        }
+        *self.lane.waker.borrow_mut() = Some(cx.waker().clone());
+        if self.lane.streams.get() > 0 {
+            if std::mem::take(&mut self.rests) {
+                self.pump.set_hold(Hold::Buffer);
+            }
+            self.idle.clear();
+            return Poll::Pending;
+        }
+        if self.lane.is_leaving.get() {
+            return Poll::Ready(Turn::Over);
+        }
+        if !std::mem::replace(&mut self.rests, true) {
+            let time = self.pool.upgrade().map(|pool| pool.terms().keepalive_timeout).unwrap_or_default();
+            self.idle.set(local.now().after(time));
+            return Poll::Ready(Turn::Rests);
+        }
+        self.idle.poll_expired(cx).map(|()| Turn::Over)
+    }
+}
+
+impl Lane {
+    fn has_room(&self, streams_max: usize) -> bool {
+        let requests = self.requests.borrow();
+        let max = streams_max.min(requests.streams_max());
+        if self.is_leaving.get() || self.streams.get() >= max {
+            return false;
+        }
+        if requests.is_closed() {
+            self.leave();
+        }
+        !self.is_leaving.get()
+    }
+
+    fn leave(&self) {
+        self.is_leaving.set(true);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Ride {
+    fn on(lane: &Rc<Lane>) -> Self {
+        lane.streams.set(lane.streams.get() + 1);
+        lane.carried.set(lane.carried.get() + 1);
+        if lane.streams.get() == 1 {
+            // It rests no longer.
+            lane.wake();
+        }
+        Self(Rc::clone(lane))
+    }
+
+    /// Whether others have ridden before.
+    pub(super) fn is_first(&self) -> bool {
+        self.0.carried.get() == 1
+    }
+
+    /// What opens a stream.
+    pub(crate) fn requests(&self) -> &RefCell<Requests<Buffer>> {
+        &self.0.requests
+    }
+}
+
+impl Drop for Ride {
+    fn drop(&mut self) {
+        let left = self.0.streams.get().saturating_sub(1);
+        self.0.streams.set(left);
+        if left == 0 {
+            self.0.wake();
+        }
+    }
+}
