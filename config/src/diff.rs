@@ -163,9 +163,9 @@ fn limits(a: &Limits, b: &Limits, body: &str, changed: &mut Changed) {
     changed.time("handshake_timeout", a.handshake_timeout, b.handshake_timeout);
     changed.key("connection_age", &a.connection_age, &b.connection_age);
     changed.key("tunnel_age", &a.tunnel_age, &b.tunnel_age);
-    changed.plain("h2_streams", a.http2.streams_max, b.http2.streams_max);
-    changed.plain("h2_resets", a.http2.resets_max, b.http2.resets_max);
-    changed.plain("h2_control_frames", a.http2.control_frames_max, b.http2.control_frames_max);
+    for ((key, a), (_, b)) in a.http2.counts().into_iter().zip(b.http2.counts()) {
+        changed.plain(key, a, b);
+    }
 }
 
 /// What routes refer to by number.

@@ -25,9 +25,8 @@ const AGE_MIN: Duration = Duration::from_secs(1);
 const AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
 const STREAMS_MAX: u32 = 10_000;
 const FRAMES_MAX: u32 = 1_000_000;
-
-/// The limits that are about HTTP/2 alone.
-pub(crate) const H2_KEYS: [&str; 3] = ["h2_streams", "h2_resets", "h2_control_frames"];
+/// Fewer would leave some kind of frame without a share.
+const CONTROL_FRAMES_MIN: u64 = 100;
 
 /// Reads `[limits]`.
 pub(crate) fn read(table: &mut Table<'_>) -> Limits {
@@ -166,13 +165,9 @@ fn read_connection(table: &mut Table<'_>, outer: &Limits, limits: &mut Limits) {
 }
 
 fn read_http2(table: &mut Table<'_>, outer: &Http2Limits, limits: &mut Http2Limits) {
-    let places = [
-        (H2_KEYS[0], outer.streams_max, &mut limits.streams_max),
-        (H2_KEYS[1], outer.resets_max, &mut limits.resets_max),
-        (H2_KEYS[2], outer.control_frames_max, &mut limits.control_frames_max),
-    ];
-    for (key, most, place) in places {
-        let count = table.take(key).and_then(|value| value.number(1..=u64::from(most)));
+    for ((key, place), (_, most)) in limits.places().into_iter().zip(outer.counts()) {
+        let least = if key == "h2_control_frames" { CONTROL_FRAMES_MIN } else { 1 };
+        let count = table.take(key).and_then(|value| value.number(least..=u64::from(most)));
         if let Some(count) = count.and_then(|count| u32::try_from(count).ok()) {
             *place = count;
         }
@@ -211,9 +206,9 @@ fn show_defaults(table: &mut Table<'_>, limits: &Limits) {
     table.show("handshake_timeout", || time(limits.handshake_timeout));
     table.show("connection_age", || quote(UNLIMITED));
     table.show("tunnel_age", || quote(UNLIMITED));
-    table.show("h2_streams", || limits.http2.streams_max.to_string());
-    table.show("h2_resets", || limits.http2.resets_max.to_string());
-    table.show("h2_control_frames", || limits.http2.control_frames_max.to_string());
+    for (key, count) in limits.http2.counts() {
+        table.show(key, || count.to_string());
+    }
 }
 
 fn to_u64(number: usize) -> u64 {

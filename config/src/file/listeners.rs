@@ -43,8 +43,16 @@ pub(crate) fn read<'a>(name: &'a str, value: &Value<'a>, outer: &Limits) -> Opti
     let tls = tls::read_listener(&mut table);
     let http2 = table.flag("http2", true);
     let limits = limits::narrow_for_listener(&mut table, outer);
-    refuse_without(&table, has_tls, &["handshake_timeout"], "TLS, which is not spoken here; add `tls`");
-    refuse_without(&table, http2, &limits::H2_KEYS, "HTTP/2, which `http2 = false` turns off here");
+    if !has_tls {
+        refuse(
+            &table,
+            "handshake_timeout",
+            "is about TLS, which is not spoken here; add `tls`, or remove it",
+        );
+    }
+    for (key, _) in limits.http2.counts().into_iter().filter(|_| !http2) {
+        refuse(&table, key, "is about HTTP/2, which `http2 = false` turns off; remove one of them");
+    }
     if let Some(redirect) = redirect_https.as_ref().filter(|_| has_tls) {
         value
             .sink
@@ -55,12 +63,10 @@ pub(crate) fn read<'a>(name: &'a str, value: &Value<'a>, outer: &Limits) -> Opti
     Some(Listener { name, at, bind, redirect_https, proxy_protocol, tls, http2, limits })
 }
 
-/// Limits that hold nothing here.
-fn refuse_without(table: &Table<'_>, is_there: bool, keys: &[&'static str], what: &str) {
-    for key in keys.iter().filter(|_| !is_there) {
-        if let Some(at) = table.peek_at(key) {
-            table.sink.error(at, format!("`{key}` is about {what}, or remove it"));
-        }
+/// Refuses a limit that would hold nothing here.
+fn refuse(table: &Table<'_>, key: &str, why: &str) {
+    if let Some(at) = table.peek_at(key) {
+        table.sink.error(at, format!("`{key}` {why}"));
     }
 }
 

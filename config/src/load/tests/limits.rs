@@ -1,6 +1,10 @@
 //! Every bound: at it, and one over.
 
+use std::time::Duration;
+
 use super::*;
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// A key inside a table that needs nothing else: what is at a bound, and what is just beyond it.
 fn check(file: impl Fn(&str) -> String, key: &str, at: &[&str], over: &[&str]) {
@@ -49,6 +53,18 @@ fn of_the_server_and_the_limits() {
         &["\"1B/s\"", "\"1GB/s\"", "\"off\""],
         &["\"0B/s\"", "\"1073741825B/s\"", "\"1KB\""],
     );
+    check(limits, "handshake_timeout", &["\"100ms\"", "\"1h\""], &["\"99ms\"", "\"3601s\""]);
+    for key in ["connection_age", "tunnel_age"] {
+        check(
+            limits,
+            key,
+            &["\"1s\"", "\"720h\"", "\"unlimited\""],
+            &["\"999ms\"", "\"2592001s\"", "\"off\""],
+        );
+    }
+    check(limits, "h2_streams", &["1", "10000"], &["0", "10001", "\"unlimited\""]);
+    check(limits, "h2_resets", &["1", "1000000"], &["0", "1000001"]);
+    check(limits, "h2_control_frames", &["100", "1000000"], &["99", "1000001"]);
 }
 
 #[test]
@@ -93,6 +109,9 @@ fn of_an_upstream() {
         around("", "").replace("\"127.0.0.1:3000\"", &format!("{{ address = \"127.0.0.1:3000\", {line} }}"))
     };
     check(weight, "weight", &["1", "65535"], &["0", "65536"]);
+    let http2 = |line: &str| around("", &format!("protocol = \"http2\"\n{line}"));
+    check(http2, "streams", &["1", "10000"], &["0", "10001"]);
+    assert!(refusal(&upstream("streams = 1")).contains("`streams` is about HTTP/2; write `protocol = "));
     let endpoints = |count: usize| {
         let all: Vec<String> = (0..count).map(|n| format!("\"127.0.0.1:{}\"", n + 1)).collect();
         around("", "").replace("\"127.0.0.1:3000\"", &all.join(", "))
@@ -121,12 +140,14 @@ fn of_names_and_ports() {
 fn what_narrows_cannot_widen() {
     let limits = "[limits]\nhead = \"8KB\"\nfields = 50\nuri = \"4KB\"\nbody = \"1MB\"\nbody_timeout = \"10s\"\n\
                   idle_timeout = \"20s\"\ntunnel_timeout = \"5m\"\nheader_timeout = \"5s\"\n\
-                  requests_per_connection = 100\nconnections_per_ip = 10\nmin_rate = \"1KB/s\"\n";
+                  requests_per_connection = 100\nconnections_per_ip = 10\nmin_rate = \"1KB/s\"\nconnection_age = \"1h\"\n\
+                  tunnel_age = \"2h\"\nhandshake_timeout = \"3s\"\nh2_streams = 10\nh2_resets = 20\n";
     let listener = |line: &str| {
         limits.to_owned() + &around("", "").replace("[upstreams", &format!("{line}\n[upstreams"))
     };
     let route = |line: &str| limits.to_owned() + &around(line, "");
-    let both: [(&str, &str, &[&str]); 6] = [
+    let both: [(&str, &str, &[&str]); 7] = [
+        ("tunnel_age", "\"2h\"", &["\"7201s\"", "\"unlimited\""]),
         ("head", "\"8KB\"", &["\"8193B\""]),
         ("fields", "50", &["51"]),
         ("uri", "\"4KB\"", &["\"4097B\""]),
@@ -142,10 +163,25 @@ fn what_narrows_cannot_widen() {
     check(listener, "body", &["\"1MB\""], &["\"1048577B\"", "\"unlimited\""]);
     check(listener, "header_timeout", &["\"5s\""], &["\"5001ms\""]);
     check(listener, "idle_timeout", &["\"20s\""], &["\"20001ms\""]);
+    check(listener, "connection_age", &["\"1h\""], &["\"3601s\"", "\"unlimited\""]);
+    check(listener, "h2_streams", &["10"], &["11"]);
+    check(listener, "h2_resets", &["20"], &["21"]);
+    let tls = |line: &str| {
+        listener(&format!("tls = {{ cert = \"certs/api.crt\", key = \"certs/api.key\" }}\n{line}"))
+    };
+    check(tls, "handshake_timeout", &["\"3s\""], &["\"3001ms\""]);
     check(listener, "requests_per_connection", &["100"], &["101", "\"unlimited\""]);
     check(listener, "connections_per_ip", &["10"], &["11", "\"unlimited\""]);
     // What a route is too late for is not a key of it.
-    for key in ["header_timeout", "idle_timeout", "requests_per_connection", "connections_per_ip", "body"] {
+    for key in [
+        "header_timeout",
+        "idle_timeout",
+        "requests_per_connection",
+        "connections_per_ip",
+        "body",
+        "h2_pings",
+        "connection_age",
+    ] {
         assert!(refusal(&route(&format!("{key} = 1"))).contains("unknown key"), "{key}");
     }
 }
@@ -164,4 +200,25 @@ fn the_narrower_limit_holds_on_a_listener() {
     assert_eq!((both.head.head_bytes_max, both.head.uri_bytes_max), (2_048, 1_024));
     let route = text("", "max_body = \"2KB\"\nmin_rate = \"1KB/s\"");
     assert_eq!((route.body_bytes_max, route.min_rate), (Some(2_048), Some(1_024)));
+    let ages = text("tunnel_age = \"1h\"\nconnection_age = \"2h\"\nh2_resets = 5", "tunnel_age = \"3m\"");
+    assert_eq!((ages.tunnel_age, ages.connection_age), (Some(3 * MINUTE), Some(120 * MINUTE)));
+    assert_eq!((ages.http2.resets_max, ages.http2.streams_max), (5, 128));
+}
+
+#[test]
+fn a_limit_that_would_hold_nothing_is_refused() {
+    let listener = |lines: &str| around("", "").replace("[upstreams", &format!("{lines}\n[upstreams"));
+    for (lines, expected) in [
+        (
+            "handshake_timeout = \"5s\"",
+            "3:21: listeners.http.handshake_timeout: `handshake_timeout` is about TLS, ",
+        ),
+        (
+            "http2 = false\nh2_resets = 5",
+            "4:13: listeners.http.h2_resets: `h2_resets` is about HTTP/2, which `http2 = ",
+        ),
+    ] {
+        let said = refusal(&listener(lines));
+        assert!(said.starts_with(&format!("t.toml:{expected}")) && said.lines().count() == 1, "{said}");
+    }
 }
