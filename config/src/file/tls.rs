@@ -58,7 +58,8 @@ pub(crate) fn read_listener<'a>(table: &mut Table<'a>) -> Option<ListenerTls<'a>
             let message = "a listener has `cert` and `key`, or a list `certs`; move the pair into the list";
             certs.sink.error(certs.key_at, message);
         }
-        certificates.extend(read_certs(&mut below, &certs));
+        let listed = read_certs(&mut below, &certs);
+        certificates.extend(listed.into_iter().filter(|_| !has_pair));
     }
     let versions = [("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
     let min_version = below.word("min_version", &versions, TlsVersion::Tls12);

@@ -9,12 +9,13 @@ use toml::de::DeValue;
 
 use super::*;
 use crate::tls::tests::NOW;
-use crate::{diff, effective, tls};
+use crate::{diff, effective};
 
-const EXAMPLES: [(&str, &str); 4] = [
+const EXAMPLES: [(&str, &str); 5] = [
     ("minimal.toml", include_str!("../../examples/minimal.toml")),
     ("gateway.toml", include_str!("../../examples/gateway.toml")),
     ("static.toml", include_str!("../../examples/static.toml")),
+    ("tls.toml", include_str!("../../examples/tls.toml")),
     ("virtual-hosts.toml", include_str!("../../examples/virtual-hosts.toml")),
 ];
 
@@ -31,7 +32,7 @@ fn environment(name: &str) -> Option<String> {
 const SURROUNDINGS: Surroundings<'_> = Surroundings { environment: &environment, now: NOW };
 
 fn load_as(text: &str, secrets: Secrets) -> Result<Loaded, ConfigErrors> {
-    load_with("t.toml", text, &tls::tests::folder(), &mut Names::default(), secrets, &SURROUNDINGS)
+    load_with("t.toml", text, &crate::tls::tests::folder(), &mut Names::default(), secrets, &SURROUNDINGS)
 }
 
 fn load(text: &str) -> Result<Loaded, ConfigErrors> {
@@ -54,6 +55,7 @@ fn around(route: &str, upstream: &str) -> String {
 mod examples;
 mod limits;
 mod refusals;
+mod tls;
 
 #[test]
 fn ten_thousand_routes_load_in_time() {

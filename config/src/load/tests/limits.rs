@@ -140,8 +140,9 @@ fn of_names_and_ports() {
 fn what_narrows_cannot_widen() {
     let limits = "[limits]\nhead = \"8KB\"\nfields = 50\nuri = \"4KB\"\nbody = \"1MB\"\nbody_timeout = \"10s\"\n\
                   idle_timeout = \"20s\"\ntunnel_timeout = \"5m\"\nheader_timeout = \"5s\"\n\
-                  requests_per_connection = 100\nconnections_per_ip = 10\nmin_rate = \"1KB/s\"\nconnection_age = \"1h\"\n\
-                  tunnel_age = \"2h\"\nhandshake_timeout = \"3s\"\nh2_streams = 10\nh2_resets = 20\n";
+                  requests_per_connection = 100\nconnections_per_ip = 10\nmin_rate = \"1KB/s\"\n\
+                  connection_age = \"1h\"\ntunnel_age = \"2h\"\nhandshake_timeout = \"3s\"\n\
+                  h2_streams = 10\nh2_resets = 20\n";
     let listener = |line: &str| {
         limits.to_owned() + &around("", "").replace("[upstreams", &format!("{line}\n[upstreams"))
     };

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use rcgen::{
-    CertificateRevocationListParams, KeyIdMethod, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256,
-    RevokedCertParams, date_time_ymd,
-};
+use rcgen::{PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256};
 use rustls::SignatureScheme;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, UnixTime};
@@ -285,32 +282,18 @@ fn clients_are_verified_against_authorities_and_revocation_lists() {
     let auth = tls.client_auth.as_ref().unwrap();
     assert_eq!((auth.header.as_deref(), auth.verifier.client_auth_mandatory()), (Some("X-Client"), false));
     add("client", &Made { serial: 66, ..Made::of(&["client"]) });
-    std::fs::copy(folder().join("certs/ca.crt"), folder().join("certs/own.crt")).unwrap();
     assert!(takes(&tls, "client"));
 
-    let list = |revoked: u64, next: i32| CertificateRevocationListParams {
-        this_update: date_time_ymd(2024, 1, 1),
-        next_update: date_time_ymd(next, 1, 1),
-        crl_number: 1.into(),
-        issuing_distribution_point: None,
-        revoked_certs: vec![RevokedCertParams {
-            serial_number: revoked.into(),
-            revocation_time: date_time_ymd(2024, 1, 1),
-            reason_code: None,
-            invalidity_date: None,
-        }],
-        key_identifier_method: KeyIdMethod::Sha256,
-    };
     let text = pairs(&["api"]) + "\nclient_auth = { ca = [\"certs/ca.crt\"], crl = \"certs/list.pem\" }";
     for (revoked, expected) in [(66, false), (67, true)] {
-        write("list.pem", with_ca(|ca| list(revoked, 2030).signed_by(ca).unwrap().pem().unwrap()));
+        write("list.pem", with_ca(|ca| revocations(revoked, 2030).signed_by(ca).unwrap().pem().unwrap()));
         let loaded = loaded(&text);
         let tls = tls_of(&loaded.snapshot);
         assert!(tls.client_auth.as_ref().unwrap().verifier.client_auth_mandatory());
         assert_eq!(takes(&tls, "client"), expected);
         assert_eq!((loaded.warnings.len(), loaded.snapshot.files.len()), (0, 4));
     }
-    write("list.pem", with_ca(|ca| list(1, 2025).signed_by(ca).unwrap().pem().unwrap()));
+    write("list.pem", with_ca(|ca| revocations(1, 2025).signed_by(ca).unwrap().pem().unwrap()));
     let warnings = loaded(&text).warnings;
     assert!(
         warnings[0].contains("the revocation list in `certs/list.pem` expired on 2025-01-01"),

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
-    SignatureAlgorithm, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, IsCa,
+    KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SignatureAlgorithm, date_time_ymd,
 };
 
 /// When the tests are run, as far as they know: the middle of 2026.
@@ -22,8 +22,8 @@ thread_local! {
     static FOLDER: Folder = Folder::new();
 }
 
-/// The folder of the running test: `certs/ca.crt` has signed `api.crt` and `example.crt`, whose names are
-/// `api.example.com`, and `example.com` with all names below.
+/// The folder of the running test: `certs/ca.crt`, whose revocation list is `ca.crl`, has signed `api.crt` and
+/// `example.crt`, whose names are `api.example.com`, and `example.com` with all names below.
 pub(crate) fn folder() -> PathBuf {
     FOLDER.with(|folder| folder.path.clone())
 }
@@ -46,6 +46,23 @@ pub(crate) fn read(name: &str) -> String {
 /// Runs with what signs the certificates of the running test.
 pub(crate) fn with_ca<T>(run: impl FnOnce(&CertifiedIssuer<'static, KeyPair>) -> T) -> T {
     FOLDER.with(|folder| run(&folder.ca))
+}
+
+/// A list that revokes one certificate, with the year of the next one.
+pub(crate) fn revocations(serial: u64, next: i32) -> CertificateRevocationListParams {
+    CertificateRevocationListParams {
+        this_update: date_time_ymd(2024, 1, 1),
+        next_update: date_time_ymd(next, 1, 1),
+        crl_number: 1.into(),
+        issuing_distribution_point: None,
+        revoked_certs: vec![RevokedCertParams {
+            serial_number: serial.into(),
+            revocation_time: date_time_ymd(2024, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        }],
+        key_identifier_method: KeyIdMethod::Sha256,
+    }
 }
 
 /// A certificate to be made.
@@ -91,6 +108,8 @@ impl Folder {
         let folder = Self { path, ca };
         folder.add("api", &Made::of(&["api.example.com"]));
         folder.add("example", &Made::of(&["example.com", "*.example.com"]));
+        let list = revocations(1, 2030).signed_by(&folder.ca).unwrap();
+        std::fs::write(folder.path.join("certs/ca.crl"), list.pem().unwrap()).unwrap();
         folder
     }
 
@@ -117,3 +136,4 @@ impl Drop for Folder {
 }
 
 mod listeners;
+mod upstreams;
