@@ -1,5 +1,5 @@
 //! A tunnel: after a 101, bytes go both ways as they come, under back-pressure, until both sides have ended, nothing
-//! has moved for `tunnel_timeout`, or the worker drains.
+//! has moved for `tunnel_timeout`, it is `tunnel_age` old, or the worker drains.
 //!
 //! Where the protocol is known, which is where it is a WebSocket, the gateway ends a tunnel in its words: each side
 //! gets a close frame between two frames of the other, and some time to answer it (RFC 6455, 7.1.1). Frames are
@@ -28,10 +28,14 @@ use crate::worker::{Guest, Local, Scratch};
 /// Both sides of a WebSocket in which nothing moves get so long to answer the close frame.
 const IDLE_CLOSING_TIME: Duration = Duration::from_secs(2);
 
+/// Later than any clock says.
+const NEVER: Moment = Moment(u64::MAX);
+
 /// What a tunnel is held to.
 pub(super) struct Terms {
     speaks: Speaks,
     timeout: Duration,
+    age: Option<Duration>,
 }
 
 /// What is spoken in a tunnel.
@@ -46,7 +50,7 @@ impl Terms {
     pub(super) fn new(limits: &Limits, scratch: &Scratch) -> Self {
         let is_websocket = websocket::is_websocket(&scratch.upgrade, &scratch.response.fields);
         let speaks = if is_websocket { Speaks::WebSocket } else { Speaks::Unknown };
-        Self { speaks, timeout: limits.tunnel_timeout }
+        Self { speaks, timeout: limits.tunnel_timeout, age: limits.tunnel_age }
     }
 }
 
@@ -95,6 +99,8 @@ struct Course<'a> {
     speaks: Speaks,
     moved: Cell<Moment>,
     timeout: Duration,
+    /// When it is `tunnel_age` old.
+    aged: Moment,
     ending: Cell<Option<Ending>>,
     /// Where a drain reaches a tunnel that can say goodbye.
     guest: Option<Guest>,
@@ -111,23 +117,42 @@ struct Ending {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Why {
     Idle,
+    Age,
     Drain,
 }
 
 impl<'a> Course<'a> {
     fn new(local: &'a Rc<Local>, terms: &Terms) -> Self {
+        let now = local.now();
         Self {
             local,
             speaks: terms.speaks,
-            moved: Cell::new(local.now()),
+            moved: Cell::new(now),
             timeout: terms.timeout,
+            aged: terms.age.map_or(NEVER, |age| now.after(age)),
             ending: Cell::new(None),
             guest: (terms.speaks == Speaks::WebSocket).then(|| Guest::enter(local)),
         }
     }
 
-    /// Until when a wait may last.
+    /// Until when a wait for bytes may last.
     fn until(&self) -> Moment {
+        self.quiet_until().min(if self.ending.get().is_none() { self.aged } else { NEVER })
+    }
+
+    /// Until when a send may last. A WebSocket's may go on beyond its age: it would be cut within a frame.
+    fn send_until(&self) -> Moment {
+        match self.speaks {
+            Speaks::WebSocket if self.ending.get().is_none() && self.aged < NEVER => {
+                self.quiet_until().min(self.aged.after(self.closing_time(Why::Age)))
+            }
+            Speaks::WebSocket => self.quiet_until(),
+            Speaks::Unknown => self.until(),
+        }
+    }
+
+    /// The end of the tunnel's end, or of its silence.
+    fn quiet_until(&self) -> Moment {
         match self.ending.get() {
             _ if self.local.cut.get() => Moment(0),
             Some(ending) => ending.until,
@@ -149,11 +174,21 @@ impl<'a> Course<'a> {
     }
 
     fn begin(&self, why: Why) {
-        let time = match why {
+        let until = self.local.now().after(self.closing_time(why));
+        self.ending.set(Some(Ending { why, until }));
+    }
+
+    /// How long both sides have to answer the gateway's close frame, and to end the frames that are under way.
+    fn closing_time(&self, why: Why) -> Duration {
+        match why {
             Why::Idle => IDLE_CLOSING_TIME,
-            Why::Drain => self.local.plan().snapshot.server.drain_timeout,
-        };
-        self.ending.set(Some(Ending { why, until: self.local.now().after(time) }));
+            Why::Age | Why::Drain => self.local.plan().snapshot.server.drain_timeout,
+        }
+    }
+
+    /// Why the time is over.
+    fn why_late(&self) -> Why {
+        if self.local.now() >= self.aged { Why::Age } else { Why::Idle }
     }
 
     /// A wait's time is over: an error when the tunnel's is too.
@@ -165,16 +200,17 @@ impl<'a> Course<'a> {
         if self.local.cut.get() || self.ending.get().is_some() || self.speaks == Speaks::Unknown {
             return Err(NetError::TimedOut);
         }
-        self.begin(Why::Idle);
+        self.begin(self.why_late());
         Ok(())
     }
 
     /// Why the gateway has ended the tunnel; `None` where others have.
     fn reason(&self, timed_out: bool) -> Option<&'static str> {
         let why = self.ending.get().map(|ending| ending.why);
-        match why.or_else(|| timed_out.then_some(Why::Idle))? {
+        match why.or_else(|| timed_out.then(|| self.why_late()))? {
             _ if timed_out && self.local.cut.get() => Some("drain.cut"),
             Why::Idle => Some("tunnel.idle"),
+            Why::Age => Some("tunnel.age"),
             Why::Drain => Some("drain.tunnel"),
         }
     }
@@ -325,7 +361,7 @@ impl Way<'_> {
 
     async fn send(&mut self, bytes: Buffer) -> Result<(), NetError> {
         self.bytes.set(self.bytes.get() + bytes.len() as u64);
-        self.deadline.set(self.course.until());
+        self.deadline.set(self.course.send_until());
         drop(self.writer.send(bytes, self.deadline).await?);
         self.course.touch();
         Ok(())

@@ -261,6 +261,73 @@ fn a_silent_websocket_is_closed_and_need_not_answer() {
 }
 
 #[test]
+fn a_busy_websocket_is_closed_at_its_age() {
+    let origin = Origin::start(echo);
+    let gateway = Gateway::start(&(proxying(&origin) + "[limits]\ntunnel_age = \"1s\"\n"));
+    let (mut client, began) = (open(&gateway), now());
+    let last = loop {
+        client.send(frame(0x81, b"busy", Some(KEY)));
+        let (first, payload, _) = read_frame(|count| Some(client.exactly(count))).unwrap();
+        if first == CLOSE {
+            break payload;
+        }
+        assert_eq!((first, payload.as_slice()), (0x81, &b"busy"[..]));
+        assert!(began.elapsed() < Duration::from_secs(15), "nobody minds");
+    };
+    assert_eq!(last, [3, 0xe9]);
+    assert!(began.elapsed() >= Duration::from_millis(900), "{:?}", began.elapsed());
+    client.send(frame(CLOSE, &last, Some(KEY)));
+    client.expect_closed();
+    eventually("the origin's end is closed", || origin.open_connections() == 0);
+    assert_eq!(access_line(&gateway)["reason"], "tunnel.age");
+}
+
+#[test]
+fn a_frame_that_is_under_way_at_a_websockets_age_is_sent_whole() {
+    let origin = Origin::start(|visit| {
+        visit.send(SWITCHED);
+        visit.send(frame(0x82, &vec![b'd'; 16 << 20], None));
+        assert_eq!(read_frame(|n| visit.receive(n)), Some((CLOSE, vec![3, 0xe9], true)));
+        visit.send(frame(CLOSE, &[3, 0xe9], None));
+        visit.close();
+    });
+    let gateway = Gateway::start(&(proxying(&origin) + "[limits]\ntunnel_age = \"1s\"\n"));
+    let mut client = open(&gateway);
+    // Nothing is read until long after: the sockets' buffers do not hold the frame.
+    assert_eq!(client.exactly(10).len(), 10);
+    std::thread::park_timeout(Duration::from_millis(1500));
+    assert!(client.exactly(16 << 20).iter().all(|byte| *byte == b'd'));
+    assert_eq!(client.exactly(4), GOING_AWAY);
+    client.send(frame(CLOSE, &[3, 0xe9], Some(KEY)));
+    client.expect_closed();
+    assert_eq!(access_line(&gateway)["reason"], "tunnel.age");
+}
+
+#[test]
+fn a_tunnel_of_another_protocol_ends_at_its_age() {
+    let origin = Origin::start(|visit| {
+        visit.send(SWITCHED.replace("websocket", "x"));
+        while let Some(bytes) = visit.receive(4) {
+            visit.send(bytes);
+        }
+        visit.close();
+    });
+    let gateway = Gateway::start(&(proxying(&origin) + "[limits]\ntunnel_age = \"1s\"\n"));
+    let (mut client, began) = (gateway.client(), now());
+    assert_eq!(client.ask(SWITCH.replace("websocket", "x")).status, 101);
+    let mut echoed = 0;
+    while began.elapsed() < Duration::from_millis(700) {
+        client.send("ping");
+        assert_eq!(client.exactly(4), b"ping");
+        echoed += 1;
+    }
+    assert!(echoed > 10);
+    client.expect_closed();
+    assert!(began.elapsed() >= Duration::from_millis(900), "{:?}", began.elapsed());
+    assert_eq!(access_line(&gateway)["reason"], "tunnel.age");
+}
+
+#[test]
 fn a_reload_does_not_touch_a_websocket() {
     let origin = Origin::start(echo);
     let gateway = Gateway::before(&origin);
