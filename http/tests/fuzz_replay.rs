@@ -5,11 +5,14 @@
 use std::fs;
 use std::path::PathBuf;
 
-use ringway_http::h1::fuzz;
 use ringway_http::{grpc, websocket};
+use ringway_http::{h1, h2};
 
 /// Inputs made from each target's corpus. Each is fed in several splits, which is where the time goes.
 const ROUNDS: u64 = 40_000;
+
+/// The same where each input takes several connections.
+const ROUNDS_OF_CONNECTIONS: u64 = 8_000;
 
 /// What mutations put in: the bytes at which readings part.
 const PIECES: &[&[u8]] = &[
@@ -87,11 +90,15 @@ fn mutate(input: &mut Vec<u8>, seeds: &[Vec<u8>], random: &mut Random) {
 }
 
 fn run(name: &str, entry: fn(&[u8]), seed: u64) {
+    run_rounds(name, entry, seed, ROUNDS);
+}
+
+fn run_rounds(name: &str, entry: fn(&[u8]), seed: u64, rounds: u64) {
     let seeds = corpus(name);
     for input in &seeds {
         check(entry, input, 0);
     }
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         let seed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ round.wrapping_mul(0xbf58_476d_1ce4_e5b9) | 1;
         let mut random = Random(seed);
         let mut input = if round % 16 == 0 {
@@ -113,17 +120,17 @@ fn check(entry: fn(&[u8]), input: &[u8], seed: u64) {
 
 #[test]
 fn requests_keep_their_invariants() {
-    run("request", fuzz::request, 1);
+    run("request", h1::fuzz::request, 1);
 }
 
 #[test]
 fn responses_keep_their_invariants() {
-    run("response", fuzz::response, 2);
+    run("response", h1::fuzz::response, 2);
 }
 
 #[test]
 fn chunked_bodies_keep_their_invariants() {
-    run("chunked", fuzz::chunked, 3);
+    run("chunked", h1::fuzz::chunked, 3);
 }
 
 #[test]
@@ -134,4 +141,14 @@ fn websockets_keep_their_invariants() {
 #[test]
 fn grpc_keeps_its_invariants() {
     run("grpc", grpc::fuzz::grpc, 5);
+}
+
+#[test]
+fn connections_of_http_2_keep_their_invariants() {
+    run_rounds("h2_server", h2::fuzz::server, 4, ROUNDS_OF_CONNECTIONS);
+}
+
+#[test]
+fn heads_keep_their_meaning_in_http_2() {
+    run_rounds("h2_heads", h2::fuzz::heads, 5, ROUNDS_OF_CONNECTIONS);
 }

@@ -137,7 +137,7 @@ fn bytewise(
     Ok(None)
 }
 
-fn assert_same_request(one: &RequestHead, other: &RequestHead) {
+pub(crate) fn assert_same_request(one: &RequestHead, other: &RequestHead) {
     assert_eq!(one.method_text(), other.method_text());
     assert_eq!(one.path(), other.path());
     assert_eq!(one.query(), other.query());

@@ -10,6 +10,8 @@
 
 mod client;
 mod fields;
+#[doc(hidden)]
+pub mod fuzz;
 mod limits;
 mod mem;
 mod request;

@@ -1,5 +1,7 @@
 //! Request heads: from the library's to ours, and back.
 
+use std::borrow::Cow;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::HeaderValue;
 use http::uri::{Authority, PathAndQuery, Uri};
@@ -197,9 +199,10 @@ pub(super) fn write(request: &Outgoing<'_>) -> Result<http::Request<()>, StreamE
     if request.te_trailers {
         headers.insert(http::header::TE, HeaderValue::from_static("trailers"));
     }
-    let mut text = BytesMut::with_capacity(request.authority.len() + request.path.len());
+    let path = escape(request.path);
+    let mut text = BytesMut::with_capacity(request.authority.len() + path.len());
     text.put_slice(request.authority.as_bytes());
-    text.put_slice(request.path.as_bytes());
+    text.put_slice(path.as_bytes());
     let text = text.freeze();
     let mut host = String::new();
     target::split_authority(request.authority, &mut host).map_err(|_| StreamError::Unwritable)?;
@@ -227,6 +230,15 @@ pub(super) fn write(request: &Outgoing<'_>) -> Result<http::Request<()>, StreamE
         out.extensions_mut().insert(::h2::ext::Protocol::from(protocol));
     }
     Ok(out)
+}
+
+/// Escapes what a query may hold in HTTP/1.1, for it says nothing to us, and what the library refuses, for no URI has
+/// it (RFC 3986, 2): `"`, `<`, `>`.
+pub(super) fn escape(target: &str) -> Cow<'_, str> {
+    if !target.contains(['"', '<', '>']) {
+        return Cow::Borrowed(target);
+    }
+    Cow::Owned(target.replace('"', "%22").replace('<', "%3C").replace('>', "%3E"))
 }
 
 fn path_and_query(path: Bytes) -> Result<PathAndQuery, StreamError> {
