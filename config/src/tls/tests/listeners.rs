@@ -218,13 +218,36 @@ fn what_is_no_certificate_or_no_key_is_told_with_its_file() {
 }
 
 #[test]
+fn keys_are_read_in_every_usual_form() {
+    let forms = [
+        ("sec1", KeyKind::Ecdsa, include_str!("keys/sec1.crt"), include_str!("keys/sec1.key")),
+        ("params", KeyKind::Ecdsa, include_str!("keys/params.crt"), include_str!("keys/params.key")),
+        ("pkcs1", KeyKind::Rsa, include_str!("keys/pkcs1.crt"), include_str!("keys/pkcs1.key")),
+    ];
+    for (form, _, cert, key) in forms {
+        write(&format!("{form}.crt"), cert);
+        // Text before PEM is what tools put there to be read.
+        write(&format!("{form}.key"), format!("Bag Attributes\n    friendlyName: {form}\n{key}"));
+    }
+    let loaded = load_at(2_500_000_000, &pairs(&["sec1", "params", "pkcs1"])).unwrap();
+    let tls = tls_of(&loaded.snapshot);
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+    for ((form, kind, _, _), one) in forms.iter().zip(tls.certificates.all()) {
+        assert_eq!((one.kind, one.covers(&format!("{form}.example.com"))), (*kind, true));
+    }
+    write("both.crt", read("api.crt") + &read("ca.crt"));
+    let chain = tls_of(&load_at(NOW, "cert = \"certs/both.crt\"\nkey = \"certs/api.key\"").unwrap().snapshot);
+    assert_eq!(chain.certificates.all()[0].certified.cert.len(), 2);
+}
+
+#[test]
 fn a_certificate_that_ends_soon_or_has_ended_draws_a_warning() {
-    // 2030-01-01.
-    let end = 1_893_456_000;
+    // 2200-01-01.
+    let end = 7_258_118_400;
     for (now, expected) in [
         (end - 15 * 86_400, None),
-        (end - 14 * 86_400, Some("expires on 2030-01-01, in 14 days; renew it")),
-        (end + 1, Some("expired on 2030-01-01; replace it")),
+        (end - 14 * 86_400, Some("expires on 2200-01-01, in 14 days; renew it")),
+        (end + 1, Some("expired on 2200-01-01; replace it")),
         (0, Some("is not valid before 2020-01-01; is the clock right?")),
     ] {
         let warnings = load_at(now, &pairs(&["api"])).unwrap().warnings;
