@@ -88,6 +88,8 @@ pub enum Fault {
     UpstreamBodyTimeout,
     /// The upstream's body was malformed or ended early.
     UpstreamBody(BodyError),
+    /// An endpoint of HTTP/2 that does not understand extended CONNECT was asked for a WebSocket.
+    NoWebSocket,
     /// A protocol switch that was not asked for.
     UnaskedUpgrade,
     /// A file that is not there, or may not be shown.
@@ -181,6 +183,7 @@ impl Fault {
             | Self::UpstreamTimeout
             | Self::UpstreamBodyTimeout
             | Self::UpstreamBody(_)
+            | Self::NoWebSocket
             | Self::UnaskedUpgrade => return None,
         })
     }
@@ -238,6 +241,10 @@ impl Fault {
             }
             Self::UpstreamBody(_) => {
                 (502, "upstream.bad_body", "Upstream's answer is malformed", Upstream, Never)
+            }
+            Self::NoWebSocket => {
+                let message = "Upstream takes no WebSockets over HTTP/2";
+                (502, "upstream.websocket", message, Upstream, Safe)
             }
             Self::UnaskedUpgrade => {
                 (502, "upstream.upgrade", "Upstream switched protocols unasked", Upstream, Never)

@@ -84,6 +84,15 @@ enum Head {
 /// What an HTTP/2 client sends first.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// Whether what was taken for a request line ends in a word that is no protocol's version. Its sender would not
+/// understand an answer; where HTTP/2 is spoken, that is a connection error (RFC 9113, 3.4).
+fn is_another_protocol(input: &[u8]) -> bool {
+    let line = input.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let mut words = line.trim_ascii_end().split(|&byte| byte == b' ');
+    let last = words.by_ref().nth(2);
+    last.is_some_and(|word| !word.is_empty() && !word.contains(&b'/')) && words.next().is_none()
+}
+
 async fn read_head(
     connection: &mut Connection,
     limits: &Limits,
@@ -106,6 +115,9 @@ async fn read_head(
                     return Head::Complete;
                 }
                 Ok(None) => {}
+                Err(_) if may_be_http2 && is_another_protocol(connection.input.filled()) => {
+                    return Head::Gone;
+                }
                 Err(error) => return Head::Refused(Fault::Head(error)),
             }
         }

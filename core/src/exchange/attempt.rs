@@ -16,7 +16,7 @@ use ringway_http::{BodyError, Fields, Framing, Method, Persistence, RequestHead}
 use super::body::RequestBody;
 use super::relay::{HALF_CLOSED_TIME, Pace, Relay, RelayError};
 use super::response::{Outcome, Response, stream_fault};
-use super::{Exchange, Scratch, grpc};
+use super::{Exchange, Scratch, grpc, handshake};
 use crate::clock::Moment;
 use crate::downstream::Connection;
 use crate::error::{Fault, Side};
@@ -177,7 +177,13 @@ impl Exchange<'_> {
         framing: Framing,
     ) -> Result<(), Fault> {
         self.write_target(attempt);
-        let Scratch { request, path, facts, .. } = &mut *self.scratch;
+        let Scratch { request, path, facts, upgrade, .. } = &mut *self.scratch;
+        let Some(ride) = &up.ride else { return Err(Fault::ConnectFailed) };
+        // Another upgrade is one that HTTP/2 does not know, and a server may ignore it (RFC 9110, 7.8).
+        let protocol = handshake::is_websocket(upgrade).then_some("websocket");
+        if protocol.is_some() && !ride.allows_extended_connect(&up.deadline).await {
+            return Err(Fault::NoWebSocket);
+        }
         let outgoing = Outgoing {
             method: request.method_text(),
             scheme: match facts.scheme {
@@ -189,11 +195,10 @@ impl Exchange<'_> {
             fields: &request.fields,
             framing,
             te_trailers: true,
-            protocol: None,
+            protocol,
         };
         let ready = attempt.ready.unwrap_or_default();
-        let ends = ready == 0 && attempt.ready.is_some();
-        let Some(ride) = &up.ride else { return Err(Fault::ConnectFailed) };
+        let ends = ready == 0 && attempt.ready.is_some() && protocol.is_none();
         let opened = ride.requests().borrow_mut().send(&outgoing, ends);
         let (response, outbound) = opened.map_err(stream_fault)?;
         wire::open(&mut up.reader, response, (!ends).then_some(outbound));
@@ -229,6 +234,10 @@ impl Exchange<'_> {
     fn encode_request(&mut self, attempt: &Attempt<'_>, framing: Framing) -> Buffer {
         self.write_target(attempt);
         let Scratch { request, path, upgrade, .. } = &mut *self.scratch;
+        if request.extended_connect {
+            // Too many bytes of fields are refused before.
+            let _ = handshake::add_key(&mut request.fields);
+        }
         let authority = authority(request, attempt);
         let ready = attempt.ready.unwrap_or_default();
         let mut out = self.local.buffers.take(Buffers::SMALL.max(ready + 4096));

@@ -6,6 +6,7 @@ mod body;
 mod fail;
 mod files;
 mod grpc;
+mod handshake;
 mod proxy;
 mod record;
 mod relay;

@@ -11,6 +11,7 @@ use ringway_http::h2::StreamError;
 use ringway_http::{Framing, Known, Method, Persistence, RequestHead, ResponseHead, Version};
 
 use super::attempt::Link;
+use super::handshake;
 use super::record::Record;
 use super::relay::{Pace, Relay, RelayError};
 use crate::error::Fault;
@@ -70,7 +71,14 @@ impl Response<'_> {
         if self.may_try_again && self.route.retry.on.binary_search(&self.head.status).is_ok() {
             return Ok(Outcome::TryAgain);
         }
-        if self.head.status == 101 {
+        // On a stream there is no 101: what was asked for begins with a 2xx (RFC 8441, 5).
+        let begins = match &*self.reader {
+            Inlet::Stream(_) => {
+                handshake::is_websocket(self.upgrade) && (200..300).contains(&self.head.status)
+            }
+            Inlet::Socket(_) | Inlet::Gone => self.head.status == 101,
+        };
+        if begins {
             return self.upgrade().await;
         }
         self.relay().await
@@ -152,19 +160,24 @@ impl Response<'_> {
             return Err(Fault::UnaskedUpgrade);
         }
         let protocol = self.head.fields.known(Known::Upgrade).unwrap_or(self.upgrade).to_vec();
-        self.record.status = 101;
-        if let Outlet::Stream(_) = &*self.writer {
-            // There it is the answer to an extended CONNECT (RFC 8441, 5).
-            self.record.status = 200;
-            self.head.status = 200;
-            self.prepare_head();
+        let is_stream = self.reader.is_stream();
+        self.head.status = if self.writer.is_stream() { 200 } else { 101 };
+        if is_stream && !self.writer.is_stream() {
+            // Too many bytes of fields are refused before.
+            let _ = handshake::add_accept(&self.request.fields, &mut self.head.fields);
+        } else if self.request.extended_connect && !is_stream {
+            if !handshake::is_accepted(&self.request.fields, &self.head.fields) {
+                return Err(Fault::UnaskedUpgrade);
+            }
             self.head.fields.remove("Sec-WebSocket-Accept");
-            let Outlet::Stream(stream) = &mut *self.writer else { return Ok(Outcome::Upgraded) };
-            stream.head(self.head, BodySize::Unknown).map_err(|error| send_fault(&error))?;
-            return Ok(Outcome::Upgraded);
         }
-        let (out, _, _) = self.encode_head(BodySize::Forbidden, Some(&protocol))?;
-        self.send(out).await?;
+        self.record.status = self.head.status;
+        // What follows is no body, and on a stream its end is the stream's.
+        let size = if self.writer.is_stream() { BodySize::Unknown } else { BodySize::Forbidden };
+        let (out, _, _) = self.encode_head(size, Some(&protocol))?;
+        if !out.is_empty() {
+            self.send(out).await?;
+        }
         Ok(Outcome::Upgraded)
     }
 

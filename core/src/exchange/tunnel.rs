@@ -48,7 +48,9 @@ enum Speaks {
 impl Terms {
     /// The terms of the exchange that becomes a tunnel.
     pub(super) fn new(limits: &Limits, scratch: &Scratch) -> Self {
-        let is_websocket = websocket::is_websocket(&scratch.upgrade, &scratch.response.fields);
+        let is_websocket = websocket::is_websocket(&scratch.upgrade, &scratch.response.fields)
+            // On a stream nothing else is taken for an upgrade.
+            || scratch.request.extended_connect;
         let speaks = if is_websocket { Speaks::WebSocket } else { Speaks::Unknown };
         Self { speaks, timeout: limits.tunnel_timeout, age: limits.tunnel_age }
     }

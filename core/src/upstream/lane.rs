@@ -29,6 +29,10 @@ pub(crate) struct Lane {
     streams: Cell<usize>,
     /// Exchanges that it has carried.
     carried: Cell<u64>,
+    /// The endpoint has said what it allows.
+    has_heard: Cell<bool>,
+    /// Those that wait for that.
+    listeners: RefCell<Vec<Waker>>,
     /// It takes no further ones.
     is_leaving: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -128,6 +132,8 @@ fn begin(reader: Reader, writer: Writer, local: &Rc<Local>, pool: &Rc<Pool>) -> 
         requests: RefCell::new(requests),
         streams: Cell::new(0),
         carried: Cell::new(0),
+        has_heard: Cell::new(false),
+        listeners: RefCell::default(),
         is_leaving: Cell::new(false),
         waker: RefCell::new(None),
     });
@@ -161,6 +167,7 @@ impl Task {
             self.machine.shrink();
         }
         self.lane.is_leaving.set(true);
+        self.lane.heard();
         if let Some(pool) = self.pool.upgrade() {
             pool.lanes.remove(&self.lane);
         }
@@ -175,6 +182,10 @@ impl Task {
             };
             if self.machine.poll(cx).is_ready() {
                 return Poll::Ready(Turn::Over);
+            }
+            // An endpoint's first words are its settings (RFC 9113, 3.4).
+            if received && !self.lane.has_heard.get() {
+                self.lane.heard();
             }
             let Ok(sent) = self.pump.send(&mut self.machine, local, cx) else {
                 return Poll::Ready(Turn::Over);
@@ -216,6 +227,13 @@ impl Lane {
         !self.is_leaving.get()
     }
 
+    fn heard(&self) {
+        self.has_heard.set(true);
+        for waker in self.listeners.borrow_mut().drain(..) {
+            waker.wake();
+        }
+    }
+
     fn leave(&self) {
         self.is_leaving.set(true);
         self.wake();
@@ -242,6 +260,20 @@ impl Ride {
     /// Whether others have ridden before.
     pub(super) fn is_first(&self) -> bool {
         self.0.carried.get() == 1
+    }
+
+    /// Whether the endpoint understands extended CONNECT (RFC 8441, 3), once it has said so.
+    pub(crate) async fn allows_extended_connect(&self, deadline: &Deadline) -> bool {
+        let lane = &self.0;
+        poll_fn(|cx| {
+            if lane.has_heard.get() || deadline.poll_expired(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            lane.listeners.borrow_mut().push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+        lane.requests.borrow().allows_extended_connect()
     }
 
     /// What opens a stream.
