@@ -123,3 +123,38 @@ fn told_status(response: &Response) -> (&str, &str) {
     let (status, _, reason) = told(response);
     (status, reason)
 }
+
+/// A gateway between HTTP/2 on both sides, with these keys on its route.
+fn between(endpoint: SocketAddr, keys: &str) -> Gateway {
+    Gateway::start(&format!(
+        "[routes.calls]\nmatch = {{ prefix = \"/\" }}\nupstream = \"service\"\n{keys}\n\
+         [upstreams.service]\nendpoints = [\"{endpoint}\"]\nprotocol = \"http2\"\n"
+    ))
+}
+
+#[test]
+fn calls_of_all_kinds_pass() {
+    let Some(server) = GrpcServer::start() else { return };
+    let gateway = between(server.address(), "");
+    passes(gateway.at(8080), &["check"]);
+}
+
+#[test]
+fn another_implementation_reads_the_gateways_own_statuses() {
+    let Some(server) = GrpcServer::start() else { return };
+    let refused: SocketAddr = Origin::nowhere().parse().unwrap();
+    for (endpoint, method, expected) in [
+        (server.address(), "/ringway.Test/Wait", ("DEADLINE_EXCEEDED", "Upstream did not answer in time")),
+        (refused, "/ringway.Test/Unary", ("UNAVAILABLE", "Upstream refused the connection")),
+    ] {
+        let gateway = between(endpoint, "timeout = \"500ms\"");
+        let words = ["call", method, "", "--timeout", "15"];
+        let output = grpc_client(gateway.at(8080), &words).expect("the service runs on the same Python");
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(
+            (said["code"].as_str(), said["details"].as_str()),
+            (Some(expected.0), Some(expected.1)),
+            "{said}"
+        );
+    }
+}
