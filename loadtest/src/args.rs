@@ -15,6 +15,7 @@ pub(crate) struct Args {
 /// Where a request goes.
 #[derive(Debug, Clone)]
 pub(crate) struct Url {
+    pub(crate) is_tls: bool,
     pub(crate) address: SocketAddr,
     pub(crate) authority: String,
     pub(crate) path: String,
@@ -85,24 +86,27 @@ impl Args {
 
 impl Url {
     pub(crate) fn parse(text: &str) -> Result<Self> {
-        let rest =
-            text.strip_prefix("http://").with_context(|| format!("`{text}` does not begin with http://"))?;
+        let (is_tls, port, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
+            (Some(rest), _) => (false, 80, rest),
+            (_, Some(rest)) => (true, 443, rest),
+            (None, None) => bail!("`{text}` does not begin with http:// or https://"),
+        };
         let (authority, path) = match rest.split_once('/') {
             Some((authority, path)) => (authority, format!("/{path}")),
             None => (rest, "/".to_owned()),
         };
         let address = authority
             .to_socket_addrs()
-            .or_else(|_| (authority, 80).to_socket_addrs())
+            .or_else(|_| (authority, port).to_socket_addrs())
             .ok()
             .and_then(|mut found| found.next())
             .with_context(|| format!("`{authority}` has no address"))?;
-        Ok(Self { address, authority: authority.to_owned(), path })
+        Ok(Self { is_tls, address, authority: authority.to_owned(), path })
     }
 
-    /// The root of an address.
+    /// The root of an address, in clear.
     pub(crate) fn root(address: SocketAddr) -> Self {
-        Self { address, authority: address.to_string(), path: "/".to_owned() }
+        Self { is_tls: false, address, authority: address.to_string(), path: "/".to_owned() }
     }
 
     /// The bytes of one GET.
@@ -140,10 +144,12 @@ mod tests {
             ("http://127.0.0.1:8080", "127.0.0.1:8080", "/"),
             ("http://127.0.0.1:8080/a/b?c=d", "127.0.0.1:8080", "/a/b?c=d"),
             ("http://127.0.0.1/", "127.0.0.1:80", "/"),
+            ("https://127.0.0.1/a", "127.0.0.1:443", "/a"),
         ] {
             let url = Url::parse(text).unwrap();
             assert_eq!((url.address.to_string(), url.path.as_str()), (address.to_owned(), path));
+            assert_eq!(url.is_tls, text.starts_with("https:"));
         }
-        assert!(Url::parse("https://127.0.0.1/").is_err());
+        assert!(Url::parse("ftp://127.0.0.1/").is_err());
     }
 }

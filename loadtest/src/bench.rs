@@ -1,6 +1,6 @@
 //! One measurement: the load and its origin turned by this thread, a window in which requests and CPU time are counted.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -8,6 +8,7 @@ use anyhow::Result;
 use crate::args::Url;
 use crate::clock;
 use crate::epoll::Epoll;
+use crate::h2;
 use crate::load::{Errors, Load, Plan, Tally};
 use crate::origin::Origin;
 use crate::process::{CpuTime, Family};
@@ -38,11 +39,56 @@ pub(crate) struct Outcome {
 
 /// A run that has begun.
 pub(crate) struct Bench<'p> {
-    load: Load<'p>,
+    load: Clients<'p>,
     origin: Option<&'p mut Origin>,
     /// Both sets, to sleep on.
     both: Epoll,
     spins: bool,
+}
+
+/// The load, in either protocol.
+enum Clients<'p> {
+    Http1(Load<'p>),
+    H2(h2::Load<'p>),
+}
+
+impl<'p> Clients<'p> {
+    fn open(url: &'p Url, plan: &'p Plan) -> Result<Self> {
+        if plan.streams > 0 {
+            return h2::Load::open(url, plan).map(Self::H2);
+        }
+        Load::open(url, plan).map(Self::Http1)
+    }
+
+    fn turn(&mut self, limit: Duration) -> Result<usize> {
+        match self {
+            Self::Http1(load) => load.turn(limit),
+            Self::H2(load) => load.turn(limit),
+        }
+    }
+
+    fn tally(&self) -> &Tally {
+        match self {
+            Self::Http1(load) => &load.tally,
+            Self::H2(load) => &load.tally,
+        }
+    }
+
+    fn tally_mut(&mut self) -> &mut Tally {
+        match self {
+            Self::Http1(load) => &mut load.tally,
+            Self::H2(load) => &mut load.tally,
+        }
+    }
+}
+
+impl AsFd for Clients<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Http1(load) => load.as_fd(),
+            Self::H2(load) => load.as_fd(),
+        }
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of a run are far below 2^52")]
@@ -69,6 +115,11 @@ impl Outcome {
 
     fn gib(&self) -> f64 {
         self.tally.bytes as f64 / (1024.0 * 1024.0 * 1024.0)
+    }
+
+    /// How many of the requests resumed a TLS session, where each had a connection of its own.
+    pub(crate) fn resumed_percent(&self) -> Option<f64> {
+        (self.tally.requests > 0).then(|| self.tally.resumed as f64 * 100.0 / self.tally.requests as f64)
     }
 
     /// How much of one CPU the processes used.
@@ -99,7 +150,7 @@ impl<'p> Bench<'p> {
         mut origin: Option<&'p mut Origin>,
         spins: bool,
     ) -> Result<Self> {
-        let (load, both) = (Load::open(url, plan)?, Epoll::new()?);
+        let (load, both) = (Clients::open(url, plan)?, Epoll::new()?);
         both.add(load.as_fd(), 0)?;
         if let Some(origin) = origin.as_mut() {
             both.add(origin.as_fd(), 1)?;
@@ -131,26 +182,28 @@ impl<'p> Bench<'p> {
 
     /// Requests that have been answered since the last time.
     pub(crate) fn take_requests(&mut self) -> u64 {
-        std::mem::take(&mut self.load.tally.requests)
+        std::mem::take(&mut self.load.tally_mut().requests)
     }
 
     /// What went wrong since it began.
     pub(crate) fn errors(&self) -> &Errors {
-        &self.load.tally.errors
+        &self.load.tally().errors
     }
 
     /// Opens a window and closes it.
     pub(crate) fn measure(mut self, timing: &Timing, family: Option<&Family>) -> Result<Outcome> {
         self.run(timing.warm_up)?;
         let warmed = self.take_requests();
-        self.load.tally.bytes = 0;
+        let tally = self.load.tally_mut();
+        (tally.bytes, tally.resumed) = (0, 0);
         let before = family.map(Family::cpu_time).transpose()?;
         let start = clock::now();
         let idle = self.run(timing.window)?;
         let window = start.elapsed();
         let after = family.map(Family::cpu_time).transpose()?;
         let cpu = before.zip(after).map(|(before, after)| after.since(before));
-        Ok(Outcome { tally: self.load.tally, warmed, window, idle, cpu })
+        let tally = std::mem::take(self.load.tally_mut());
+        Ok(Outcome { tally, warmed, window, idle, cpu })
     }
 }
 
@@ -190,8 +243,15 @@ mod tests {
             (500, 3_000_000, true),
         ] {
             for spins in [true, false] {
-                let plan = Plan { connections: 3, posts, paths: Vec::new(), reuse, length: Some(answer) };
-                let terms = Terms { answer, request: Some(posts) };
+                let plan = Plan {
+                    connections: 3,
+                    posts,
+                    paths: Vec::new(),
+                    reuse,
+                    length: Some(answer),
+                    ..Plan::default()
+                };
+                let terms = Terms { answer, request: Some(posts), grpc: false };
                 let outcome = outcome(&plan, terms, spins).unwrap();
                 assert!(outcome.tally.requests > 0, "{answer} {posts} {reuse}: {outcome:?}");
                 assert_eq!(outcome.tally.errors.total(), 0, "{answer} {posts} {reuse}: {outcome:?}");
@@ -205,17 +265,54 @@ mod tests {
     }
 
     #[test]
+    fn http_2_is_answered_and_counted_too() {
+        for (answer, posts, grpc) in [(500, 0, false), (0, 4096, false), (40_000, 0, false), (100, 100, true)]
+        {
+            let plan = Plan {
+                connections: 3,
+                posts,
+                reuse: true,
+                length: Some(answer),
+                streams: 8,
+                grpc,
+                ..Plan::default()
+            };
+            let outcome = outcome(&plan, Terms { answer, request: Some(posts), grpc }, false).unwrap();
+            let requests = outcome.warmed + outcome.tally.requests;
+            assert!(requests > 24 && outcome.tally.errors.total() == 0, "{outcome:?}");
+            let bytes = u64::try_from(answer).unwrap();
+            assert!(outcome.tally.bytes + 24 * (bytes + 5) >= outcome.tally.requests * bytes, "{outcome:?}");
+        }
+    }
+
+    #[test]
     fn more_connections_can_wait_than_are_accepted_at_once() {
-        let plan = Plan { connections: 300, posts: 0, paths: Vec::new(), reuse: true, length: Some(5) };
-        let outcome = outcome(&plan, Terms { answer: 5, request: None }, true).unwrap();
-        assert!(outcome.tally.requests > 300 && outcome.tally.errors.total() == 0, "{outcome:?}");
+        let plan = Plan {
+            connections: 300,
+            posts: 0,
+            paths: Vec::new(),
+            reuse: true,
+            length: Some(5),
+            ..Plan::default()
+        };
+        let outcome = outcome(&plan, Terms { answer: 5, request: None, grpc: false }, true).unwrap();
+        let requests = outcome.warmed + outcome.tally.requests;
+        assert!(requests > 300 && outcome.tally.errors.total() == 0, "{outcome:?}");
     }
 
     #[test]
     fn only_answers_as_they_should_be_are_counted() {
-        for (wanted, posts) in [(501, 0), (500, 10)] {
-            let plan = Plan { connections: 4, posts, paths: Vec::new(), reuse: true, length: Some(wanted) };
-            let outcome = outcome(&plan, Terms { answer: 500, request: Some(0) }, true);
+        for (wanted, posts, streams) in [(501, 0, 0), (500, 10, 0), (501, 0, 2), (500, 10, 2)] {
+            let plan = Plan {
+                streams,
+                connections: 4,
+                posts,
+                paths: Vec::new(),
+                reuse: true,
+                length: Some(wanted),
+                ..Plan::default()
+            };
+            let outcome = outcome(&plan, Terms { answer: 500, request: Some(0), grpc: false }, true);
             let (counted, refused) = match &outcome {
                 Ok(outcome) => (outcome.tally.requests, outcome.tally.errors.total()),
                 Err(_) => (0, 1),

@@ -19,6 +19,8 @@ use crate::rounds;
 use crate::scenario::{SCENARIOS, Scenario, Shape};
 use crate::syscalls;
 use crate::targets::{Kind, Started, Subject, Target, Variant, free_address};
+use crate::tls;
+use crate::wire::{Origin, Wire};
 
 /// What all scenarios share.
 #[derive(Debug)]
@@ -191,13 +193,22 @@ impl Setting {
 
     /// Those of a scenario that can be measured.
     pub(crate) fn subjects(&self, scenario: &Scenario) -> Vec<Subject> {
-        let url = self.url.iter().map(|_| Subject::plain(Kind::Url));
+        // It was not started by us, so it must be what the scenario wants; nor can it be started afresh.
+        let is_alike = |url: &Url| {
+            url.is_tls == scenario.wire.is_tls()
+                && scenario.wire.origin == Origin::Http1
+                && !matches!(scenario.shape, Shape::Idle | Shape::Resuming)
+        };
+        let url = self.url.iter().filter(|(url, _)| is_alike(url)).map(|_| Subject::plain(Kind::Url));
         let has = |subject: &&Subject| self.targets.iter().any(|target| target.kind == subject.kind);
         url.chain(scenario.subjects.iter().filter(has).copied()).collect()
     }
 
     /// What a scenario cannot be measured without, if it is not there.
     fn lacks(&self, scenario: &Scenario) -> Option<&'static str> {
+        if scenario.wire.is_tls() && !tls::files::can_be_made() {
+            return Some("openssl is needed to make a certificate, and was not found");
+        }
         let has_nginx = self.targets.iter().any(|target| target.kind == Kind::Nginx);
         let needs_nginx = matches!(scenario.shape, Shape::Open(_)) && self.rate.is_none();
         (needs_nginx && !has_nginx).then_some(
@@ -218,13 +229,28 @@ impl Setting {
         }
     }
 
-    pub(crate) fn start(&self, subject: Subject, origin: SocketAddr) -> Result<Started> {
+    pub(crate) fn start(&self, subject: Subject, wire: Wire, origin: SocketAddr) -> Result<Started> {
+        self.start_in(&subject.label(), subject, wire, origin)
+    }
+
+    /// Starts another process of a target that runs already.
+    pub(crate) fn start_another(&self, subject: Subject, wire: Wire, origin: SocketAddr) -> Result<Started> {
+        self.start_in(&format!("{}-another", subject.label()), subject, wire, origin)
+    }
+
+    fn start_in(&self, folder: &str, subject: Subject, wire: Wire, origin: SocketAddr) -> Result<Started> {
         let target = self.targets.iter().find(|target| target.kind == subject.kind);
+        let secrets = self.folder.0.join("secrets");
+        if wire.is_tls() {
+            tls::files::make(&secrets)?;
+        }
         let place = Place {
-            folder: self.folder.0.join(subject.label()),
+            folder: self.folder.0.join(folder),
             listen: free_address()?,
             metrics: free_address()?,
             origin,
+            wire,
+            secrets,
             cpus: self.cpus(subject),
         };
         target.context("no such target")?.start(subject, place, self.load_cpu)

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::scenario::ROUTES;
 use crate::targets::{Kind, Subject, Variant};
+use crate::wire::{Origin, Wire};
 
 /// Where a target is to listen and to write, and whom it serves.
 #[derive(Debug, Clone)]
@@ -16,6 +17,9 @@ pub(crate) struct Place {
     /// For its metrics.
     pub(crate) metrics: SocketAddr,
     pub(crate) origin: SocketAddr,
+    pub(crate) wire: Wire,
+    /// Where the certificate and the keys of tickets are, if the wire is TLS.
+    pub(crate) secrets: PathBuf,
     /// The CPUs that it may use; one worker each, if the variant has more than one.
     pub(crate) cpus: Vec<usize>,
 }
@@ -43,12 +47,80 @@ pub(crate) fn text(subject: Subject, place: &Place) -> String {
         Kind::Haproxy => haproxy(subject.variant, form),
         Kind::H2o | Kind::Floor | Kind::Pingora | Kind::Direct | Kind::Url => form.to_owned(),
     };
+    let text = match subject.kind {
+        Kind::Ringway => ringway_wire(place.wire, &text),
+        Kind::Nginx => nginx_wire(place.wire, &text),
+        Kind::Haproxy => haproxy_wire(place.wire, &text),
+        Kind::H2o => h2o_wire(place.wire, &text),
+        Kind::Floor | Kind::Pingora | Kind::Direct | Kind::Url => text,
+    };
     text.replace("@LISTEN@", &place.listen.to_string())
         .replace("@ORIGIN@", &place.origin.to_string())
         .replace("@METRICS@", &place.metrics.to_string())
         .replace("@PORT@", &place.listen.port().to_string())
         .replace("@LOG@", &place.access_log().display().to_string())
         .replace("@FOLDER@", &place.folder.display().to_string())
+        .replace("@SECRETS@", &place.secrets.display().to_string())
+}
+
+fn ringway_wire(wire: Wire, text: &str) -> String {
+    let mut text = text.to_owned();
+    if wire.is_tls() {
+        let tls = "bind = \"@LISTEN@\"\ntls = { cert = \"@SECRETS@/cert.pem\", key = \"@SECRETS@/key.pem\" }";
+        text = text.replace("bind = \"@LISTEN@\"", tls);
+        // Where all processes keep the keys of their tickets.
+        text = text.replace("[server]", "[server]\nstate_dir = \"@SECRETS@\"");
+    }
+    if wire.origin != Origin::Http1 {
+        text = text.replace("endpoints = ", "protocol = \"http2\"\nendpoints = ");
+    }
+    text
+}
+
+fn nginx_wire(wire: Wire, text: &str) -> String {
+    let mut text = text.to_owned();
+    let listen = "listen @LISTEN@ backlog=4096;";
+    if wire.is_tls() {
+        text = text.replace(
+            listen,
+            "listen @LISTEN@ ssl http2 backlog=4096;\n    ssl_certificate @SECRETS@/cert.pem;\n    \
+             ssl_certificate_key @SECRETS@/key.pem;\n    ssl_protocols TLSv1.2 TLSv1.3;\n    \
+             ssl_session_ticket_key @SECRETS@/nginx.key;",
+        );
+    } else if wire.is_h2() {
+        text = text.replace(listen, "listen @LISTEN@ http2 backlog=4096;");
+    }
+    if wire.origin == Origin::Grpc {
+        text = text.replace("proxy_pass http://origin;", "grpc_pass grpc://origin;");
+    }
+    text
+}
+
+fn haproxy_wire(wire: Wire, text: &str) -> String {
+    let mut text = text.to_owned();
+    let bind = "bind @LISTEN@ backlog 4096";
+    if wire.is_tls() {
+        let tls = "ssl crt @SECRETS@/both.pem alpn h2,http/1.1 tls-ticket-keys @SECRETS@/haproxy.keys";
+        text = text.replace(bind, &format!("{bind} {tls}"));
+    } else if wire.is_h2() {
+        text = text.replace(bind, &format!("{bind} proto h2"));
+    }
+    if wire.origin != Origin::Http1 {
+        text = text.replace("server origin @ORIGIN@", "server origin @ORIGIN@ proto h2");
+    }
+    text
+}
+
+fn h2o_wire(wire: Wire, text: &str) -> String {
+    if !wire.is_tls() {
+        return text.to_owned();
+    }
+    let port = "  port: @PORT@\n";
+    // It would start a program to staple what no authority says of this certificate.
+    let tls = "  ssl:\n    certificate-file: @SECRETS@/cert.pem\n    key-file: @SECRETS@/key.pem\n    \
+               ocsp-update-interval: 0\n\
+               ssl-session-resumption:\n  mode: ticket\n  ticket-store: file\n  ticket-file: @SECRETS@/h2o.yaml\n";
+    text.replace(port, &format!("{port}{tls}"))
 }
 
 fn ringway(variant: Variant, form: &str) -> String {
@@ -126,6 +198,8 @@ impl Place {
             listen: address(1001),
             metrics: address(1002),
             origin: address(1003),
+            wire: Wire::PLAIN,
+            secrets: PathBuf::from("/secrets"),
             cpus: vec![1],
         }
     }
@@ -150,6 +224,24 @@ mod tests {
                 let text = of(*variant);
                 assert!(!text.contains('@'), "{kind:?} {variant:?}: {text}");
                 assert_eq!(text == plain, *variant == Variant::Plain, "{kind:?} {variant:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_wire_changes_the_file_of_each_target_that_a_scenario_has_on_it() {
+        for scenario in crate::scenario::SCENARIOS.iter().filter(|scenario| scenario.wire != Wire::PLAIN) {
+            for subject in scenario.subjects {
+                let of = |wire| text(*subject, &Place { wire, ..Place::of_test() });
+                let (plain, wired) = (of(Wire::PLAIN), of(scenario.wire));
+                assert!(!wired.contains('@'), "{}: {wired}", scenario.name);
+                // HTTP/2 in clear needs no word of ours, and the floor and the origin take whatever comes.
+                let is_same = match subject.kind {
+                    Kind::Floor | Kind::Direct => true,
+                    Kind::Ringway => !scenario.wire.is_tls() && scenario.wire.origin == Origin::Http1,
+                    Kind::Nginx | Kind::Haproxy | Kind::H2o | Kind::Pingora | Kind::Url => false,
+                };
+                assert_eq!(plain == wired, is_same, "{}: {subject:?}", scenario.name);
             }
         }
     }

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{ErrorKind, Read};
-use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
@@ -14,16 +12,18 @@ use crate::answer::Head;
 use crate::args::Url;
 use crate::body::Body;
 use crate::epoll::Epoll;
+use crate::line::{Got, Line};
 use crate::message::{Message, Receiving, Sending};
+use crate::tls::{Client, Session};
 
 /// Of a large body, one read in so many is compared; the others are counted and left in the kernel.
 const SAMPLE: usize = 8;
 /// A body is sampled if it is larger; this is also the most that is read at once.
 const LARGE: usize = 256 * 1024;
-const ERRORS_MAX: u64 = 1_000;
+pub(crate) const ERRORS_MAX: u64 = 1_000;
 
 /// What the requests of a run are, and what their answers must be.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Plan {
     pub(crate) connections: usize,
     /// Bytes that each request posts; 0: a GET.
@@ -34,12 +34,20 @@ pub(crate) struct Plan {
     pub(crate) reuse: bool,
     /// Bytes that each body must have; none: any, and the content is not compared either.
     pub(crate) length: Option<usize>,
+    /// Streams on each connection; 0: HTTP/1.1.
+    pub(crate) streams: usize,
+    /// Whether bodies are gRPC messages; only of HTTP/2.
+    pub(crate) grpc: bool,
+    /// None: in clear.
+    pub(crate) tls: Option<Client>,
 }
 
 /// What came of it since the last look.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Tally {
     pub(crate) requests: u64,
+    /// Of these on a connection of their own, how many resumed a TLS session.
+    pub(crate) resumed: u64,
     /// Of bodies, in both directions, as they were sent or received.
     pub(crate) bytes: u64,
     pub(crate) errors: Errors,
@@ -85,7 +93,7 @@ pub(crate) struct Load<'p> {
 /// One connection of the load.
 #[derive(Debug)]
 struct Connection {
-    stream: TcpStream,
+    line: Line,
     /// Which of the requests is under way.
     request: usize,
     sending: Sending,
@@ -154,14 +162,14 @@ impl<'p> Load<'p> {
     }
 
     fn connect(&mut self, number: usize, request: usize) -> Result<Connection> {
-        let stream = TcpStream::connect(self.url.address).with_context(|| self.url.address.to_string())?;
+        let line = Line::connect(self.url.address, self.plan.tls.as_ref())
+            .with_context(|| self.url.address.to_string())?;
         if self.plan.reuse {
-            stream.set_nodelay(true)?;
+            line.socket().set_nodelay(true)?;
         }
-        stream.set_nonblocking(true)?;
-        self.epoll.add(&stream, u64::try_from(number)?)?;
+        self.epoll.add(line.socket(), u64::try_from(number)?)?;
         let mut connection = Connection {
-            stream,
+            line,
             request: request % self.requests.len(),
             sending: Sending::default(),
             is_sent: false,
@@ -181,6 +189,7 @@ impl<'p> Load<'p> {
         let turned = connection
             .send(&self.requests, &self.body, self.plan, &mut self.tally)
             .and_then(|()| connection.read(&mut self.buffer, &self.body, self.plan, &mut self.tally));
+        let is_resumed = connection.line.session().and_then(Session::is_resumed) == Some(true);
         let next = connection.request + self.plan.connections;
         let wrong = match &turned {
             Ok(Turn::Answered(head) | Turn::Ended(head)) => self.plan.is_wrong(*head),
@@ -188,7 +197,11 @@ impl<'p> Load<'p> {
         };
         let why = match (wrong, turned) {
             (Some(why), _) | (None, Err(why)) => why,
-            (None, Ok(Turn::Waits)) => return connection.watch_room(&self.epoll, number),
+            (None, Ok(Turn::Waits)) => {
+                // What was read may have been the end of a handshake. A failure shows at the next read.
+                let _ = connection.send(&self.requests, &self.body, self.plan, &mut self.tally);
+                return connection.watch_room(&self.epoll, number);
+            }
             (None, Ok(Turn::Answered(head))) if !head.closes => {
                 self.tally.requests += 1;
                 connection.request = next % self.requests.len();
@@ -200,6 +213,7 @@ impl<'p> Load<'p> {
             // An announced end is no error.
             (None, Ok(Turn::Answered(_) | Turn::Ended(_))) => {
                 self.tally.requests += 1;
+                self.tally.resumed += u64::from(is_resumed);
                 return self.reconnect(number, next);
             }
         };
@@ -237,7 +251,7 @@ impl Connection {
         let Some(request) = requests.get(self.request).filter(|_| !self.is_sent) else { return Ok(()) };
         let before = self.sending.sent();
         self.is_sent =
-            self.sending.turn(&self.stream, request, body).map_err(|error| error.kind().to_string())?;
+            self.sending.turn(&mut self.line, request, body).map_err(|error| error.kind().to_string())?;
         if plan.posts > 0 {
             let now = if self.is_sent { request.whole() } else { self.sending.sent() };
             tally.bytes += u64::try_from(now - before).unwrap_or(0);
@@ -246,9 +260,11 @@ impl Connection {
     }
 
     fn watch_room(&mut self, epoll: &Epoll, number: usize) -> Result<()> {
-        if self.waits_for_room == self.is_sent {
-            self.waits_for_room = !self.is_sent;
-            epoll.watch_room(&self.stream, u64::try_from(number)?, self.waits_for_room)?;
+        // A request that waits for a handshake waits for what is to be read.
+        let watches = self.line.wants_room() || (self.line.is_open() && !self.is_sent);
+        if self.waits_for_room != watches {
+            self.waits_for_room = watches;
+            epoll.watch_room(self.line.socket(), u64::try_from(number)?, watches)?;
         }
         Ok(())
     }
@@ -261,46 +277,36 @@ impl Connection {
         plan: &Plan,
         tally: &mut Tally,
     ) -> Result<Turn, String> {
-        if self.receiving.rest() > LARGE {
+        let is_sampled = self.receiving.rest() > LARGE && {
             self.reads += 1;
-            if !self.reads.is_multiple_of(SAMPLE) {
-                return self.skip(buffer, tally);
+            !self.reads.is_multiple_of(SAMPLE)
+        };
+        if is_sampled && self.line.is_clear() {
+            return self.skip(buffer, tally);
+        }
+        let Self { line, receiving, last, .. } = self;
+        let mut answered = None;
+        let got = line.read(buffer, |input| {
+            if last.is_some() || answered.is_some() {
+                return Err("bytes behind the answer".to_owned());
             }
+            answered = take(receiving, input, body, is_sampled, tally)?;
+            Ok(())
+        })?;
+        match (answered, got) {
+            (Some(head), _) if plan.reuse => return Ok(Turn::Answered(head)),
+            (Some(head), Got::Something | Got::Nothing) => self.last = Some(head),
+            (Some(head), Got::End) => return Ok(Turn::Ended(head)),
+            (None, Got::End) => return self.ended(),
+            (None, Got::Something | Got::Nothing) => {}
         }
-        let read = match self.stream.read(buffer) {
-            Ok(0) => return self.ended(),
-            Ok(read) => read,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Turn::Waits),
-            Err(error) => return Err(error.kind().to_string()),
-        };
-        if self.last.is_some() {
-            return Err("bytes behind the answer".to_owned());
-        }
-        let rest = self.receiving.rest();
-        let input = buffer.get(..read).unwrap_or_default();
-        let (taken, end) = self.receiving.take(input, body)?;
-        if taken < read {
-            return Err("bytes behind the answer".to_owned());
-        }
-        let Some(head) = end else {
-            // The first read of a body is counted by what is left of it.
-            let body_bytes = if rest == 0 { self.receiving.begun() } else { rest - self.receiving.rest() };
-            tally.bytes += u64::try_from(body_bytes).unwrap_or(0);
-            return Ok(Turn::Waits);
-        };
-        let body_bytes = if rest == 0 { head.length.unwrap_or(0) } else { rest };
-        tally.bytes += u64::try_from(body_bytes).unwrap_or(0);
-        if plan.reuse {
-            return Ok(Turn::Answered(head));
-        }
-        self.last = Some(head);
         Ok(Turn::Waits)
     }
 
     /// Lets the kernel throw bytes of a large body away, and counts them.
     fn skip(&mut self, buffer: &mut [u8], tally: &mut Tally) -> Result<Turn, String> {
         // Less than the rest: a body's end is always read.
-        match rustix::net::recv(&self.stream, buffer, RecvFlags::TRUNC) {
+        match rustix::net::recv(self.line.socket(), buffer, RecvFlags::TRUNC) {
             Ok((_, 0)) => self.ended(),
             Ok((_, skipped)) => {
                 self.receiving.count(skipped);
@@ -318,6 +324,36 @@ impl Connection {
         }
         self.last.take().map(Turn::Ended).ok_or_else(|| "closed without an answer".to_owned())
     }
+}
+
+/// Takes bytes of an answer, and counts those of its body. Its head, if it ends with them. Bytes of a large body are
+/// only counted, if `skips` and its end is not among them.
+fn take(
+    receiving: &mut Receiving,
+    input: &[u8],
+    body: &Body,
+    skips: bool,
+    tally: &mut Tally,
+) -> Result<Option<Head>, String> {
+    let rest = receiving.rest();
+    if skips && input.len() < rest {
+        receiving.count(input.len());
+        tally.bytes += u64::try_from(input.len()).unwrap_or(0);
+        return Ok(None);
+    }
+    let (taken, end) = receiving.take(input, body)?;
+    if taken < input.len() {
+        return Err("bytes behind the answer".to_owned());
+    }
+    // The first bytes of a body are counted by what is left of it.
+    let bytes = match (end, rest) {
+        (Some(head), 0) => head.length.unwrap_or(0),
+        (Some(_), rest) => rest,
+        (None, 0) => receiving.begun(),
+        (None, rest) => rest - receiving.rest(),
+    };
+    tally.bytes += u64::try_from(bytes).unwrap_or(0);
+    Ok(end)
 }
 
 fn request(url: &Url, plan: &Plan, path: &str, body: &Body) -> Message {

@@ -13,8 +13,10 @@ mod configuration;
 mod crosscheck;
 mod epoll;
 mod gateway;
+mod h2;
 mod idle;
 mod lane;
+mod line;
 mod load;
 mod machine;
 mod message;
@@ -28,6 +30,8 @@ mod scenario;
 mod stats;
 mod syscalls;
 mod targets;
+mod tls;
+mod wire;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
@@ -35,6 +39,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail, ensure};
 
 use args::{Args, Url};
+use wire::Wire;
 
 const HELP: &str = include_str!("help.txt");
 
@@ -78,6 +83,11 @@ fn run() -> Result<()> {
     }
 }
 
+/// What a gateway that runs already is spoken to in.
+fn wire(url: &Url, streams: usize) -> Wire {
+    Wire { streams, ..if url.is_tls { Wire::TLS } else { Wire::PLAIN } }
+}
+
 fn chart_verb(args: &Args) -> Result<()> {
     args.finish()?;
     println!("written to {}", chart::draw(&report::results())?.display());
@@ -87,15 +97,20 @@ fn chart_verb(args: &Args) -> Result<()> {
 fn load_verb(args: &mut Args) -> Result<()> {
     let url = args.url()?;
     if let Some(rate) = args.optional_number("rate")? {
+        ensure!(!url.is_tls, "--rate: only of http://");
         return open_loop(args, &url, rate);
     }
-    let plan = load::Plan {
+    let mut plan = load::Plan {
         connections: args.number("connections", 64)?,
         posts: 0,
         paths: Vec::new(),
         reuse: true,
         length: args.optional_number("length")?,
+        streams: args.number("streams", 0)?,
+        grpc: false,
+        tls: None,
     };
+    plan.tls = wire(&url, plan.streams).client()?;
     let warm_up = args.seconds("warm-up", 2.0)?;
     let timing = bench::Timing { warm_up, window: args.seconds("seconds", 10.0)?, spins: false };
     let pid = args.optional_number("pid")?;
@@ -145,7 +160,7 @@ fn idle_verb(args: &mut Args) -> Result<()> {
     let stay = args.seconds("hold", 0.0)?;
     args.finish()?;
     let before = pid.map(idle::settled_memory).transpose()?;
-    let held = idle::open(&url, connections)?;
+    let held = idle::open(&url, connections, wire(&url, 0).client()?.as_ref())?;
     println!("{} connections are open and idle", held.len());
     if let (Some(pid), Some(before)) = (pid, before) {
         let after = idle::settled_memory(pid)?;

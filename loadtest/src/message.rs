@@ -1,7 +1,6 @@
 //! A message on its way: sent in pieces as the socket takes them, received in pieces and checked as they come.
 
 use std::io::{self, ErrorKind, Write};
-use std::net::TcpStream;
 
 use crate::answer::{self, Head};
 use crate::body::Body;
@@ -59,7 +58,7 @@ impl Sending {
     /// Sends what the socket takes, up to a limit. True: all of it has been sent, and the next one may begin.
     pub(crate) fn turn(
         &mut self,
-        mut stream: &TcpStream,
+        stream: &mut impl Write,
         message: &Message,
         body: &Body,
     ) -> io::Result<bool> {
@@ -157,7 +156,7 @@ impl Receiving {
 #[cfg(test)]
 mod tests {
     use std::io::Read;
-    use std::net::{Ipv4Addr, TcpListener};
+    use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
     use super::*;
 
@@ -171,7 +170,7 @@ mod tests {
         let (mut sending, mut all, mut buffer) = (Sending::default(), Vec::new(), vec![0; 100_000]);
         let mut is_sent = false;
         while all.len() < message.whole() {
-            is_sent = is_sent || sending.turn(&sender, message, body).unwrap();
+            is_sent = is_sent || sending.turn(&mut &sender, message, body).unwrap();
             while let Ok(read) = reader.read(&mut buffer) {
                 all.extend_from_slice(&buffer[..read]);
             }

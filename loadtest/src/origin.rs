@@ -1,7 +1,7 @@
 //! An origin: every request is answered with 200 and a body of a fixed length, after its own body has been checked. It
 //! runs on a thread of its own, or is turned by the one that makes the load.
 
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::thread::JoinHandle;
@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 
 use crate::body::Body;
 use crate::epoll::Epoll;
+use crate::h2;
 use crate::message::{Message, Receiving, Sending};
 
 /// The number of the listener; connections have the numbers below.
@@ -23,6 +24,8 @@ pub(crate) struct Terms {
     pub(crate) answer: usize,
     /// Bytes that each request's body must have; none: any.
     pub(crate) request: Option<usize>,
+    /// Whether those who speak HTTP/2 call a gRPC service; then the bytes are a message's.
+    pub(crate) grpc: bool,
 }
 
 /// A running origin with its own thread. It ends with the process.
@@ -48,7 +51,7 @@ pub(crate) fn start(address: SocketAddr, length: usize) -> Result<Thread> {
     let listener = listen(address)?;
     let address = listener.local_addr()?;
     let serve = move || -> Result<()> {
-        let mut origin = Origin::on(listener, Terms { answer: length, request: None })?;
+        let mut origin = Origin::on(listener, Terms { answer: length, request: None, grpc: false })?;
         loop {
             origin.turn(Duration::from_secs(60))?;
         }
@@ -84,12 +87,16 @@ struct Shared {
     terms: Terms,
     answer: Message,
     refusal: Message,
+    h2_answer: h2::Message,
+    /// The body that each HTTP/2 request must have; none: any.
+    h2_request: Option<Vec<u8>>,
 }
 
 /// A client of the origin.
 #[derive(Debug)]
 struct Client {
     stream: TcpStream,
+    speaks: Speaks,
     receiving: Receiving,
     sending: Sending,
     /// Answers to requests that have come.
@@ -100,6 +107,14 @@ struct Client {
     is_refused: bool,
     /// Whether it is watched for room.
     waits_for_room: bool,
+}
+
+/// What a client speaks, which its first two bytes say.
+#[derive(Debug)]
+enum Speaks {
+    Unknown,
+    Http1,
+    H2(Box<h2::Served>),
 }
 
 impl Origin {
@@ -116,6 +131,8 @@ impl Origin {
         let answer = Message::new(&head, terms.answer, &body);
         let refusal = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
         let refusal = Message::new(refusal, 0, &body);
+        let h2_answer = h2::Message::of_origin(terms.grpc, terms.answer, &body);
+        let h2_request = terms.request.map(|length| h2::payload(terms.grpc, length, &body));
         Ok(Self {
             address,
             listener,
@@ -123,7 +140,7 @@ impl Origin {
             ready: Vec::new(),
             clients: Vec::new(),
             free: Vec::new(),
-            shared: Shared { body, terms, answer, refusal },
+            shared: Shared { body, terms, answer, refusal, h2_answer, h2_request },
             buffer: vec![0; 256 * 1024],
         })
     }
@@ -146,7 +163,7 @@ impl Origin {
                 self.free.push(at);
                 continue;
             }
-            let wants_room = client.sending.is_under_way();
+            let wants_room = client.wants_room();
             if wants_room != client.waits_for_room {
                 client.waits_for_room = wants_room;
                 self.epoll.watch_room(&client.stream, number, wants_room)?;
@@ -169,6 +186,7 @@ impl Origin {
             if let Some(slot) = self.clients.get_mut(at) {
                 *slot = Some(Client {
                     stream,
+                    speaks: Speaks::Unknown,
                     receiving: Receiving::new(true),
                     sending: Sending::default(),
                     owed: 0,
@@ -191,6 +209,11 @@ impl AsFd for Origin {
 impl Client {
     /// Reads once, and answers what is complete as far as there is room. False: the connection is over.
     fn turn(&mut self, buffer: &mut [u8], shared: &Shared) -> bool {
+        match &mut self.speaks {
+            Speaks::Unknown => return self.look(buffer, shared),
+            Speaks::H2(served) => return turn_h2(&self.stream, served, buffer, shared),
+            Speaks::Http1 => {}
+        }
         if !self.waits_for_room {
             let read = match self.stream.read(buffer) {
                 Ok(0) => return false,
@@ -200,7 +223,7 @@ impl Client {
             self.hear(buffer.get(..read).unwrap_or_default(), shared);
         }
         while self.owed > 0 {
-            match self.sending.turn(&self.stream, &shared.answer, &shared.body) {
+            match self.sending.turn(&mut &self.stream, &shared.answer, &shared.body) {
                 Ok(true) => self.owed -= 1,
                 Ok(false) => return true,
                 Err(_) => return false,
@@ -208,9 +231,30 @@ impl Client {
         }
         if self.is_refused {
             // It always fits: nothing else is under way.
-            let _ = self.sending.turn(&self.stream, &shared.refusal, &shared.body);
+            let _ = self.sending.turn(&mut &self.stream, &shared.refusal, &shared.body);
         }
         !self.is_refused && !self.is_last
+    }
+
+    /// Sees what the client speaks, and goes on accordingly.
+    fn look(&mut self, buffer: &mut [u8], shared: &Shared) -> bool {
+        let mut first = [0; 2];
+        self.speaks = match self.stream.peek(&mut first) {
+            Ok(0) => return false,
+            // The other one follows.
+            Ok(1) => return true,
+            Ok(_) if h2::frame::PREFACE.starts_with(&first) => Speaks::H2(Box::new(h2::Served::new())),
+            Ok(_) => Speaks::Http1,
+            Err(error) => return error.kind() == ErrorKind::WouldBlock,
+        };
+        self.turn(buffer, shared)
+    }
+
+    fn wants_room(&mut self) -> bool {
+        match &mut self.speaks {
+            Speaks::H2(served) => !served.output().is_empty(),
+            Speaks::Unknown | Speaks::Http1 => self.sending.is_under_way(),
+        }
     }
 
     fn hear(&mut self, mut input: &[u8], shared: &Shared) {
@@ -231,9 +275,34 @@ impl Client {
     }
 }
 
+/// Reads once, and sends what is to be sent as far as there is room. False: the connection is over.
+fn turn_h2(mut stream: &TcpStream, served: &mut h2::Served, buffer: &mut [u8], shared: &Shared) -> bool {
+    match stream.read(buffer) {
+        Ok(0) => return false,
+        Ok(read) => {
+            let input = buffer.get(..read).unwrap_or_default();
+            if served.hear(input, &shared.h2_answer, shared.h2_request.as_deref()).is_err() {
+                return false;
+            }
+        }
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+        Err(_) => return false,
+    }
+    let output = served.output();
+    if output.is_empty() {
+        return true;
+    }
+    match stream.write(output) {
+        Ok(sent) => {
+            output.drain(..sent);
+            sent > 0
+        }
+        Err(error) => error.kind() == ErrorKind::WouldBlock,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
     use std::net::Ipv4Addr;
 
     use super::*;
@@ -246,7 +315,7 @@ mod tests {
     fn each_request_is_answered_however_its_bytes_are_cut() {
         let origin = start(local(), 5).unwrap();
         let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-        let expected = Origin::bind(local(), Terms { answer: 5, request: None }).unwrap().shared;
+        let expected = Origin::bind(local(), Terms { answer: 5, request: None, grpc: false }).unwrap().shared;
         let head =
             "HTTP/1.1 200 OK\r\nServer: origin\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\n";
         let expected = [head.as_bytes(), expected.body.piece(0, 5)].concat();
@@ -267,7 +336,7 @@ mod tests {
 
     #[test]
     fn a_body_that_is_not_as_agreed_is_refused() {
-        let mut origin = Origin::bind(local(), Terms { answer: 5, request: Some(4) }).unwrap();
+        let mut origin = Origin::bind(local(), Terms { answer: 5, request: Some(4), grpc: false }).unwrap();
         let good = Body::new().piece(0, 4).to_vec();
         let bad = [good[0] ^ 1, good[1], good[2], good[3]];
         for (body, status) in [(&good[..], b"200"), (&good[..3], b"400"), (&bad[..], b"400")] {

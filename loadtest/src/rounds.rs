@@ -15,26 +15,22 @@ use crate::compare::Setting;
 use crate::idle;
 use crate::lane::Lane;
 use crate::open;
-use crate::origin::{self, Origin, Terms};
+use crate::origin::{self, Origin};
 use crate::process::Family;
 use crate::report::{Column, Report, Row};
 use crate::scenario::{Scenario, Shape, Unit};
 use crate::stats::{self, Round};
 use crate::syscalls;
-use crate::targets::{Kind, Subject, Variant};
+use crate::targets::{Subject, Variant};
 
 /// Runs a scenario; none: none of its targets is there.
 pub(crate) fn run(setting: &Setting, scenario: &Scenario) -> Result<Option<Report>> {
-    let mut subjects = setting.subjects(scenario);
-    if scenario.shape == Shape::Idle {
-        // Each round starts a target afresh, which nobody can do to one that somebody else has started.
-        subjects.retain(|subject| subject.kind != Kind::Url);
-    }
+    let subjects = setting.subjects(scenario);
     if subjects.is_empty() {
         return Ok(None);
     }
     match scenario.shape {
-        Shape::Closed | Shape::Reconnecting => closed(setting, scenario, &subjects),
+        Shape::Closed | Shape::Reconnecting | Shape::Resuming => closed(setting, scenario, &subjects),
         Shape::Open(percent) => open::rounds(setting, scenario, &subjects, percent),
         Shape::Idle => idle(setting, scenario, &subjects),
     }
@@ -54,9 +50,8 @@ pub(crate) fn order(round: usize, count: usize) -> impl Iterator<Item = usize> {
 
 /// CPU time at saturation. All targets run through; each round measures one after the other.
 fn closed(setting: &Setting, scenario: &Scenario, subjects: &[Subject]) -> Result<Report> {
-    let terms = Terms { answer: scenario.answer, request: Some(scenario.posts) };
-    let mut origin = Origin::bind(setting.origin, terms)?;
-    let open = |subject: &Subject| Lane::open(setting, *subject, &origin);
+    let mut origin = Origin::bind(setting.origin, scenario.terms())?;
+    let open = |subject: &Subject| Lane::open(setting, scenario, *subject, &origin);
     let mut lanes = subjects.iter().map(open).collect::<Result<Vec<_>>>()?;
     let timing = Timing {
         warm_up: setting.warm_up,
@@ -83,13 +78,16 @@ fn closed(setting: &Setting, scenario: &Scenario, subjects: &[Subject]) -> Resul
         lane.kept(setting, scenario);
     }
     let speed = if scenario.unit == Unit::Gib { "GiB/s" } else { "requests/s" };
-    let columns = vec![
+    let mut columns = vec![
         Column { title: scenario.unit.title(), digits: scenario.unit.digits() },
         Column { title: speed, digits: if scenario.unit == Unit::Gib { 2 } else { 0 } },
         Column { title: "busy %", digits: 0 },
         Column { title: "waited %", digits: 1 },
         Column { title: "load busy %", digits: 0 },
     ];
+    if scenario.shape == Shape::Resuming {
+        columns.push(Column { title: "resumed %", digits: 2 });
+    }
     let shared = subjects.iter().any(|subject| setting.shares_load_cpu(*subject));
     let about = format!(
         "{}. CPU time (user and system) of all the target's processes; one worker on a CPU of its own, unless the row \
@@ -112,12 +110,14 @@ fn idle(setting: &Setting, scenario: &Scenario, subjects: &[Subject]) -> Result<
     let mut rows: Vec<_> = subjects.iter().map(|subject| setting.row(*subject)).collect();
     for round in 0..setting.pairs.min(5) {
         for (subject, row) in subjects.iter().zip(&mut rows) {
-            let started = setting.start(*subject, origin)?;
+            let started = setting.start(*subject, scenario.wire, origin)?;
+            let tls = scenario.wire.client()?;
             let pid = started.pid().context("no process")?;
             // What the first connections allocate once is not theirs.
-            drop(idle::open(&started.url, 16).with_context(|| row.label.clone())?);
+            drop(idle::open(&started.url, 16, tls.as_ref()).with_context(|| row.label.clone())?);
             let before = idle::settled_memory(pid)?;
-            let held = idle::open(&started.url, connections).with_context(|| row.label.clone())?;
+            let held =
+                idle::open(&started.url, connections, tls.as_ref()).with_context(|| row.label.clone())?;
             let after = idle::settled_memory(pid)?;
             for _ in idle::still_open(&held)..connections {
                 row.errors.add("closed while it was idle");
@@ -186,7 +186,8 @@ impl Lane {
         timing: &Timing,
         origin: &mut Origin,
     ) -> Result<Outcome> {
-        let plan = scenario.plan(setting.connections, self.length(setting, scenario));
+        self.collect_tickets(timing, origin)?;
+        let plan = scenario.plan(setting.connections, self.length(setting, scenario), self.tls.clone());
         if let Some(started) = self.started.as_ref().filter(|_| self.subject.variant == Variant::AccessLog) {
             // It is opened for appending: cutting it keeps a long run from filling the disk.
             fs::File::options().write(true).open(started.place.access_log())?.set_len(0)?;
@@ -201,6 +202,7 @@ impl Lane {
         };
         let outcome = bench::run(&self.url, &plan, timing, Some(origin), self.family.as_ref())
             .with_context(|| self.row.label.clone())?;
+        self.note_tickets(&outcome);
         if let Some(Err(error)) = beside.map(beside::Beside::stop) {
             self.row.errors.add(format!("{error:#}"));
         }
@@ -222,7 +224,10 @@ impl Lane {
             }
         };
         let (busy, waited) = (outcome.busy_percent(), outcome.waited_percent());
-        let values = vec![cost, Some(speed), busy, waited, Some(outcome.load_busy_percent())];
+        let mut values = vec![cost, Some(speed), busy, waited, Some(outcome.load_busy_percent())];
+        if scenario.shape == Shape::Resuming {
+            values.push(outcome.resumed_percent());
+        }
         self.row.rounds.push(Round { values, busy, waited, is_kept: true });
         self.row.errors.merge(&outcome.tally.errors);
         if outcome.tally.requests == 0 {
@@ -231,7 +236,11 @@ impl Lane {
         let digits = scenario.unit.digits();
         let cost =
             cost.map_or_else(|| "-".to_owned(), |cost| format!("{cost:.digits$} {}", scenario.unit.title()));
-        format!("{}: {cost}, {speed:.1}/s, {} errors", self.row.label, outcome.tally.errors.total())
+        let resumed = match outcome.resumed_percent() {
+            Some(percent) if scenario.shape == Shape::Resuming => format!(", {percent:.2} % resumed"),
+            _ => String::new(),
+        };
+        format!("{}: {cost}, {speed:.1}/s{resumed}, {} errors", self.row.label, outcome.tally.errors.total())
     }
 
     /// Marks the rounds that count, as far as can be said now, and counts them.
@@ -250,7 +259,7 @@ impl Lane {
         if !setting.counts_syscalls || scenario.unit != Unit::Request {
             return Ok(());
         }
-        let plan = scenario.plan(setting.connections, self.length(setting, scenario));
+        let plan = scenario.plan(setting.connections, self.length(setting, scenario), self.tls.clone());
         let mut bench = Bench::open(&self.url, &plan, Some(origin), setting.spins)?;
         bench.run(Duration::from_millis(200))?;
         fs::create_dir_all(&setting.folder.0)?;

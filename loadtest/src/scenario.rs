@@ -1,7 +1,10 @@
 //! The scenarios, as data. A new one is an entry here; `compare` does the rest.
 
 use crate::load::Plan;
+use crate::origin::Terms;
 use crate::targets::{Kind, Subject, Variant};
+use crate::tls::Client;
+use crate::wire::{Origin, Security, Wire};
 
 /// What is measured, and on whom.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub(crate) struct Scenario {
     pub(crate) window_seconds: f64,
     /// Whether a target is expected to use all of its CPU, so that a round in which it did not is left out.
     pub(crate) saturates: bool,
+    /// What is spoken on either side of a target.
+    pub(crate) wire: Wire,
     /// Rows of the table.
     pub(crate) subjects: &'static [Subject],
 }
@@ -34,6 +39,8 @@ pub(crate) enum Shape {
     Closed,
     /// The same, on a new connection for each request.
     Reconnecting,
+    /// The same, and each connection resumes a TLS session that another process of the target has begun.
+    Resuming,
     /// Each connection makes one request and stays.
     Idle,
     /// Requests are sent at a constant rate: so many percent of what nginx can answer.
@@ -68,6 +75,8 @@ const PINGORA: Subject = Subject::plain(Kind::Pingora);
 const FLOOR: Subject = Subject::plain(Kind::Floor);
 const DIRECT: Subject = Subject::plain(Kind::Direct);
 const ALL: &[Subject] = &[RINGWAY, NGINX, HAPROXY, H2O, PINGORA, FLOOR, DIRECT];
+/// Who speaks TLS.
+const TLS: &[Subject] = &[RINGWAY, NGINX, HAPROXY, H2O];
 /// The floor makes a connection to the origin for each client's, and keeps nothing of one that waits.
 const HTTP: &[Subject] = &[RINGWAY, NGINX, HAPROXY, H2O, PINGORA];
 
@@ -82,7 +91,17 @@ const KEEPALIVE: Scenario = Scenario {
     paths: Paths::Root,
     window_seconds: 1.0,
     saturates: true,
+    wire: Wire::PLAIN,
     subjects: ALL,
+};
+
+/// What clients mostly come with.
+const KEEPALIVE_TLS: Scenario = Scenario {
+    name: "tls-keepalive-500B-c64",
+    about: "GET over TLS 1.3, 500 B answers, 64 keep-alive connections in a closed loop",
+    wire: Wire::TLS,
+    subjects: TLS,
+    ..KEEPALIVE
 };
 
 /// In the order in which they are run and shown.
@@ -211,11 +230,82 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         subjects: &[RINGWAY, RINGWAY.with(Variant::Reloaded), NGINX, DIRECT],
         ..KEEPALIVE
     },
+    KEEPALIVE_TLS,
+    Scenario {
+        name: "tls-handshake-full",
+        about: "GET over TLS 1.3 with Connection: close, 500 B answers, 64 clients at a time, a full handshake for \
+                each request (ECDSA P-256, X25519)",
+        shape: Shape::Reconnecting,
+        saturates: false,
+        ..KEEPALIVE_TLS
+    },
+    Scenario {
+        name: "tls-handshake-resumed",
+        about: "GET over TLS 1.3 with Connection: close, 500 B answers, 64 clients at a time, a resumed handshake for \
+                each request, with a ticket that another process of the same target has issued",
+        shape: Shape::Resuming,
+        saturates: false,
+        ..KEEPALIVE_TLS
+    },
+    Scenario {
+        name: "tls-body-1MiB",
+        about: "GET over TLS 1.3, 1 MiB answers, 16 keep-alive connections in a closed loop",
+        connections: 16,
+        answer: 1024 * 1024,
+        unit: Unit::Gib,
+        ..KEEPALIVE_TLS
+    },
+    Scenario {
+        name: "tls-idle-5000",
+        about: "5,000 idle keep-alive connections over TLS 1.3, each after one request",
+        connections: 5_000,
+        shape: Shape::Idle,
+        unit: Unit::Connection,
+        saturates: false,
+        ..KEEPALIVE_TLS
+    },
+    Scenario {
+        name: "h2-tls-16x32",
+        about: "GET in HTTP/2 over TLS 1.3, 500 B answers, 16 connections that keep 32 streams open each; HTTP/1.1 to \
+                the origin",
+        connections: 16,
+        wire: Wire { streams: 32, ..Wire::TLS },
+        ..KEEPALIVE_TLS
+    },
+    Scenario {
+        name: "h1-c64-to-h2c",
+        about: "GET, 500 B answers, 64 keep-alive connections in a closed loop; HTTP/2 in clear to the origin, but for \
+                the floor",
+        wire: Wire { origin: Origin::H2c, ..Wire::PLAIN },
+        subjects: &[RINGWAY, HAPROXY, FLOOR, DIRECT],
+        ..KEEPALIVE
+    },
+    Scenario {
+        name: "grpc-unary-100B",
+        about: "gRPC calls with messages of 100 B both ways, HTTP/2 in clear on both sides, 16 connections that keep \
+                32 calls open each",
+        connections: 16,
+        posts: 100,
+        answer: 100,
+        wire: Wire { security: Security::Clear, streams: 32, origin: Origin::Grpc },
+        subjects: &[RINGWAY, NGINX, HAPROXY, FLOOR, DIRECT],
+        ..KEEPALIVE
+    },
 ];
 
 impl Scenario {
+    /// What the origin is to say and to hear.
+    pub(crate) fn terms(&self) -> Terms {
+        Terms { answer: self.answer, request: Some(self.posts), grpc: self.wire.origin == Origin::Grpc }
+    }
+
     /// What the load is to do. `length`: what to expect of each answer's body.
-    pub(crate) fn plan(&self, connections: Option<usize>, length: Option<usize>) -> Plan {
+    pub(crate) fn plan(
+        &self,
+        connections: Option<usize>,
+        length: Option<usize>,
+        tls: Option<Client>,
+    ) -> Plan {
         let paths = match self.paths {
             Paths::Root => Vec::new(),
             Paths::Routes => (0..ROUTES).map(|route| format!("/api/r{route}/item")).collect(),
@@ -224,8 +314,11 @@ impl Scenario {
             connections: connections.unwrap_or(self.connections),
             posts: self.posts,
             paths,
-            reuse: self.shape != Shape::Reconnecting,
+            reuse: !matches!(self.shape, Shape::Reconnecting | Shape::Resuming),
             length,
+            streams: self.wire.streams,
+            grpc: self.wire.origin == Origin::Grpc,
+            tls,
         }
     }
 }
@@ -268,9 +361,17 @@ mod tests {
     }
 
     #[test]
+    fn rates_are_made_in_clear_and_tickets_are_for_tls() {
+        for Scenario { name, shape, wire, .. } in SCENARIOS {
+            assert!(!matches!(shape, Shape::Open(_)) || *wire == Wire::PLAIN, "{name}");
+            assert!(*shape != Shape::Resuming || wire.is_tls(), "{name}");
+        }
+    }
+
+    #[test]
     fn paths_lie_under_the_routes_of_the_configuration() {
         let scenario = SCENARIOS.iter().find(|scenario| scenario.paths == Paths::Routes).unwrap();
-        let plan = scenario.plan(Some(3), None);
+        let plan = scenario.plan(Some(3), None, None);
         assert_eq!((plan.paths.len(), plan.connections), (ROUTES, 3));
         let text = crate::configuration::text(
             *scenario.subjects.iter().find(|subject| subject.variant == Variant::Routes).unwrap(),

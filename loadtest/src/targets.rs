@@ -198,7 +198,8 @@ impl Target {
             bail!("{label} did not start:\n{said}");
         }
         let family = self.whole_family(running.pid(), place.cpus.len())?;
-        Ok(Started { url: Url::root(place.listen), place, process: Some((running, family)) })
+        let url = Url { is_tls: place.wire.is_tls(), ..Url::root(place.listen) };
+        Ok(Started { url, place, process: Some((running, family)) })
     }
 }
 

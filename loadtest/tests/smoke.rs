@@ -2,21 +2,24 @@
 
 use std::process::Command;
 
+/// Some of those that need no program of others.
+const SCENARIOS: &str = "keepalive-500B-c64,body-1MiB,post-4KiB,h1-c64-to-h2c,grpc-unary-100B";
+
 #[test]
 fn the_floor_and_the_origin_are_compared() {
     let output = Command::new(env!("CARGO_BIN_EXE_ringway-loadtest"))
-        .args(["compare", "--scenario", "keepalive-500B-c64,body-1MiB,post-4KiB", "--only", "floor,direct"])
+        .args(["compare", "--scenario", SCENARIOS, "--only", "floor,direct"])
         .args(["--pairs", "2", "--warm-up", "0.05", "--window", "0.2", "--connections", "4"])
         .args(["--no-write", "--no-strace"])
         .output()
         .unwrap();
     let (text, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{text}\n{said}");
-    for title in ["# keepalive-500B-c64", "# body-1MiB", "# post-4KiB"] {
-        assert!(text.contains(title), "{text}");
+    for name in SCENARIOS.split(',') {
+        assert!(text.contains(&format!("# {name}")), "{text}");
     }
     let rows = text.lines().filter(|line| line.starts_with("| floor |") && line.contains(" of "));
-    assert_eq!(rows.count(), 3, "{text}");
+    assert_eq!(rows.count(), SCENARIOS.split(',').count(), "{text}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::clock;
 use crate::compare::Setting;
 use crate::machine::Machine;
 use crate::open::{self, Pace, Plan};
-use crate::origin::{self, Origin, Terms};
+use crate::origin::{self, Origin};
 use crate::scenario::Scenario;
 use crate::stats;
 use crate::targets::{Kind, Started, Subject};
@@ -84,9 +84,10 @@ fn check(
     // Two origins for each subject, so none of them listens where `--origin` says.
     let anywhere = (Ipv4Addr::LOCALHOST, 0).into();
     let thread = origin::start(anywhere, scenario.answer)?.address();
-    let mut own = Origin::bind(anywhere, Terms { answer: scenario.answer, request: Some(0) })?;
+    let mut own = Origin::bind(anywhere, scenario.terms())?;
     // One for an origin with a thread, one for an origin without.
-    let starts = [setting.start(subject, thread)?, setting.start(subject, own.address)?];
+    let starts =
+        [setting.start(subject, scenario.wire, thread)?, setting.start(subject, scenario.wire, own.address)?];
     let [sleeping, spinning] = starts.each_ref();
     let mut rows: Vec<Vec<Line>> = generators.iter().map(|_| Vec::new()).collect();
     for round in 0..setting.pairs {

@@ -11,7 +11,7 @@ use crate::beside;
 use crate::compare::Setting;
 use crate::lane::Lane;
 use crate::load;
-use crate::origin::{Origin, Terms};
+use crate::origin::Origin;
 use crate::process::Family;
 use crate::report::{Column, Report};
 use crate::rounds::order;
@@ -44,9 +44,8 @@ pub(crate) fn run(
     subjects: &[Subject],
     percent: u32,
 ) -> Result<Report> {
-    let terms = Terms { answer: scenario.answer, request: Some(scenario.posts) };
-    let mut origin = Origin::bind(setting.origin, terms)?;
-    let open = |subject: &Subject| Lane::open(setting, *subject, &origin);
+    let mut origin = Origin::bind(setting.origin, scenario.terms())?;
+    let open = |subject: &Subject| Lane::open(setting, scenario, *subject, &origin);
     let mut lanes = subjects.iter().map(open).collect::<Result<Vec<_>>>()?;
     let (rate, reason) = match setting.rate {
         Some(rate) => (rate, "as given".to_owned()),
@@ -110,7 +109,7 @@ fn calibrate(
     let Some(nginx) = lanes.iter().find(|lane| lane.subject == Subject::plain(Kind::Nginx)) else {
         bail!("the rate is a part of what nginx can do, and nginx is not among the targets: give a --rate");
     };
-    let plan: load::Plan = scenario.plan(setting.connections, Some(scenario.answer));
+    let plan: load::Plan = scenario.plan(setting.connections, Some(scenario.answer), None);
     let timing = Timing { warm_up: setting.warm_up, window: Duration::from_secs(2), spins: true };
     let outcome = bench::run(&nginx.url, &plan, &timing, Some(origin), nginx.family.as_ref())?;
     let errors = &outcome.tally.errors;

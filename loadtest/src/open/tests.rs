@@ -13,7 +13,7 @@ fn plan(rate: u64, window: Duration) -> Plan {
 }
 
 fn origin() -> Origin {
-    Origin::bind(SocketAddr::from(LOCAL), Terms { answer: 5, request: None }).unwrap()
+    Origin::bind(SocketAddr::from(LOCAL), Terms { answer: 5, request: None, grpc: false }).unwrap()
 }
 
 #[test]

@@ -28,11 +28,12 @@ fn bytes_go_both_ways_and_a_close_ends_both_sides() {
     for driver in drivers() {
         let origin = origin::start(LOCAL.into(), 100_000).unwrap().address();
         let address = relay(driver, origin);
-        let mut held = idle::open(&Url::root(address), 3).unwrap();
+        let mut held = idle::open(&Url::root(address), 3, None).unwrap();
         assert_eq!(idle::still_open(&held), 3);
         held.truncate(1);
-        held.append(&mut idle::open(&Url::root(address), 2).unwrap());
-        let mut first = held.remove(0);
+        held.append(&mut idle::open(&Url::root(address), 2, None).unwrap());
+        let first = held.remove(0);
+        let mut first = first.socket();
         first.set_nonblocking(false).unwrap();
         first.write_all(b"no head").unwrap();
         first.shutdown(Shutdown::Write).unwrap();
