@@ -109,16 +109,19 @@ impl<'a> Loader<'a> {
             Some(_) | None => None,
         };
         let is_left_alone = self.sink.secrets == Secrets::Ignore;
-        let identity = match tls.identity.as_ref().filter(|_| !is_left_alone) {
-            Some(pair) => Some(self.certificate(pair, &mut print)?.certified),
-            None => None,
-        };
+        // Both sides are read before either is missed, so that one run tells all.
+        let identity = tls.identity.as_ref().filter(|_| !is_left_alone);
+        let shown = identity.map(|pair| self.certificate(pair, &mut print));
         let built = if !tls.verify || is_left_alone {
-            Ok(verify::nobody(&self.provider))
-        } else if tls.ca.is_empty() {
-            verify::servers(self.system(tls.at)?, &self.provider)
+            Some(Ok(verify::nobody(&self.provider)))
         } else {
-            verify::servers(self.roots(&tls.ca, &mut print)?, &self.provider)
+            let roots = if tls.ca.is_empty() { self.system(tls.at) } else { self.roots(&tls.ca, &mut print) };
+            roots.map(|roots| verify::servers(roots, &self.provider))
+        };
+        let built = built?;
+        let identity = match shown {
+            Some(loaded) => Some(loaded?.certified),
+            None => None,
         };
         let client = built.and_then(|verifier| verify::client(verifier, identity, protocol, &self.provider));
         let client = client.map_err(|message| self.sink.error(tls.at, message)).ok()?;

@@ -150,6 +150,13 @@ fn what_cannot_be_meant_is_refused() {
 }
 
 #[test]
+fn every_missing_file_is_told_at_once() {
+    let said = load("tls = { ca = \"a\", cert = \"b\", key = \"c\" }").unwrap_err();
+    let keys: Vec<_> = said.lines().filter_map(|line| line.split(": ").nth(1)).collect();
+    assert_eq!(keys, ["upstreams.app.tls.ca", "upstreams.app.tls.cert", "upstreams.app.tls.key"]);
+}
+
+#[test]
 fn an_upstream_that_nobody_verifies_draws_a_warning() {
     let loaded = load("tls = { verify = false }").unwrap();
     assert_eq!(loaded.warnings.len(), 1);
