@@ -221,8 +221,14 @@ async fn rest(local: &Local, connection: &mut Connection, since: Moment) -> Opti
     // Forgets a send that is over.
     let _ = connection.writer.is_settled();
     // Asked for each time: a reload may have changed it.
-    let idle_timeout = connection.stay.entry.listener.with_spec(|spec| spec.limits.idle_timeout);
-    match idle(local, connection, since.after(idle_timeout.unwrap_or_default())).await {
+    let limits = connection
+        .stay
+        .entry
+        .listener
+        .with_spec(|spec| (spec.limits.idle_timeout, spec.limits.connection_age));
+    let (idle_timeout, age) = limits.unwrap_or_default();
+    let aged = age.map_or(Moment(u64::MAX), |age| connection.accepted.after(age));
+    match idle(local, connection, since.after(idle_timeout).min(aged)).await {
         Idle::Readable => {
             let now = local.now();
             if now.since(since) <= REST {

@@ -144,7 +144,12 @@ impl Exchange<'_> {
     pub(super) fn may_persist(&self) -> bool {
         let served = self.connection.served;
         let more = self.limits.requests_per_connection.is_none_or(|max| served < max);
-        more && self.local.ready.get()
+        let is_young = || {
+            let accepted = self.connection.accepted;
+            self.limits.connection_age.is_none_or(|age| self.local.now() < accepted.after(age))
+        };
+        more && is_young()
+            && self.local.ready.get()
             && !self.connection.stay.entry.listener.is_closing()
             && self.scratch.request.persistence == Persistence::KeepAlive
     }

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use crate::support::{Client, Gateway, Origin, eventually, get, ok};
+use crate::support::{Client, Gateway, Origin, eventually, get, now, ok};
 
 /// Everything to one origin, under these limits.
 fn limited(origin: &Origin, limits: &str) -> Gateway {
@@ -167,6 +167,26 @@ fn connections_of_one_address() {
         client.send(get("/"));
         client.try_response("GET").is_ok_and(|response| response.status == 200)
     });
+}
+
+#[test]
+fn connection_age() {
+    let origin = Origin::saying("x");
+    let gateway = limited(&origin, "connection_age = \"1s\"");
+    let mut client = gateway.client();
+    let began = now();
+    let mut closes = false;
+    // One that always has another request is told with an answer, one that rests is closed.
+    while began.elapsed() < Duration::from_secs(10) && !closes {
+        closes = client.get("/").field("connection") == Some("close");
+    }
+    assert!(closes && began.elapsed() >= Duration::from_secs(1));
+    client.expect_closed();
+    let mut client = gateway.client();
+    let began = now();
+    assert_eq!(client.get("/").field("connection"), None);
+    client.expect_closed();
+    assert!(began.elapsed() >= Duration::from_secs(1));
 }
 
 #[test]
