@@ -11,7 +11,7 @@ use std::time::Duration;
 use ringway_config::rewrite::Rewrite;
 use ringway_config::routes::{HostRule, Lookup, MethodRule, PathRule, RouteRule};
 use ringway_config::snapshot::{
-    ClientCertificate, ErrorFormat, Limits, ListenerId, Respond, Retry, Route, Terminal,
+    ClientCertificate, ErrorFormat, GrpcWeb, Limits, ListenerId, Respond, Retry, Route, Terminal,
 };
 use ringway_http::Method;
 
@@ -82,6 +82,7 @@ pub fn route(n: usize) -> Route {
         retry: Retry { attempts: 1, on: Vec::new() },
         rewrite: Rewrite::Keep,
         preserve_host: true,
+        grpc_web: GrpcWeb::Pass,
         filters: Vec::new(),
         errors: ErrorFormat::Json,
         access_log: true,

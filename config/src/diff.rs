@@ -222,6 +222,7 @@ fn route(((a, a_rule), a_ends): Seen<'_>, ((b, b_rule), b_ends): Seen<'_>, chang
     changed.key("retry", &a.retry, &b.retry);
     changed.key("rewrite", &debug(&a.rewrite), &debug(&b.rewrite));
     changed.plain("preserve_host", a.preserve_host, b.preserve_host);
+    changed.key("grpc_web", &a.grpc_web, &b.grpc_web);
     let is_same =
         a.filters.len() == b.filters.len() && a.filters.iter().zip(&b.filters).all(|(a, b)| a.is_same_as(b));
     changed.key("filters", &true, &is_same);

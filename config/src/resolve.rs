@@ -149,6 +149,7 @@ impl<'a> References<'a> {
             retry: typed.retry.clone(),
             rewrite,
             preserve_host: typed.preserve_host,
+            grpc_web: typed.grpc_web,
             filters,
             errors: typed.errors,
             access_log: typed.access_log,

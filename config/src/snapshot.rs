@@ -287,6 +287,8 @@ pub struct Route {
     pub rewrite: Rewrite,
     /// Whether the client's `Host` goes to the upstream; otherwise the endpoint's.
     pub preserve_host: bool,
+    /// What becomes of gRPC-web (`grpc_web`).
+    pub grpc_web: GrpcWeb,
     /// The filters in their order: those of `use`, then the route's own `request` and `response`.
     pub filters: Vec<Arc<FilterConfig>>,
     /// The form of errors.
@@ -349,6 +351,16 @@ pub enum Respond {
         /// Its `Content-Type`.
         content_type: Arc<str>,
     },
+}
+
+/// `grpc_web`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum GrpcWeb {
+    /// It passes as it is.
+    #[default]
+    Pass,
+    /// It is translated to gRPC, and the answer back.
+    Translate,
 }
 
 /// `retry`.

@@ -144,6 +144,8 @@ body_errors! {
     LineEnd = 400, "chunk.line_end", "a line of the chunked coding does not end in CRLF";
     /// Chunk data that is longer than its chunk's size.
     ChunkEnd = 400, "chunk.end", "chunk data does not end in CRLF";
+    /// A body of gRPC-web that is not base64, or ends within a group of four.
+    Base64 = 400, "base64", "malformed base64";
     /// A trailer field that is malformed.
     Trailer = 400, "trailer", "malformed trailer field";
     /// Trailer fields over the limits of a head.
@@ -169,7 +171,7 @@ mod tests {
             400 request.framing.coding\n501 request.framing.coding.unknown\n400 request.framing.coding.forbidden\n\
             400 request.connection.options\n417 request.expectation\n\
             400 body.truncated\n500 body.overrun\n400 body.chunk.size\n400 body.chunk.extension\n\
-            400 body.chunk.line\n400 body.chunk.line_end\n400 body.chunk.end\n400 body.trailer\n\
+            400 body.chunk.line\n400 body.chunk.line_end\n400 body.chunk.end\n400 body.base64\n400 body.trailer\n\
             431 body.trailer.length\n";
         let heads = HeadError::ALL.iter().map(|error| (error.status(), error.reason()));
         let bodies = BodyError::ALL.iter().map(|error| (error.status(), error.reason()));

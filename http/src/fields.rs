@@ -73,8 +73,8 @@ pub(crate) const LINE_END: &[u8; 2] = b"\r\n";
 
 impl Fields {
     /// An empty list.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self { bytes: Vec::new(), lines: Vec::new(), present: 0 }
     }
 
     /// Forgets all fields and keeps the memory.

@@ -10,7 +10,7 @@ use super::limits;
 use super::reader::{Table, Text, Value};
 use super::sink::{quote, show, show_inline};
 use crate::routes::{FieldRule, HostRule, MethodRule, PathRule, QueryRule, RouteRule};
-use crate::snapshot::{ClientCertificate, ErrorFormat, Limits, Respond, Retry};
+use crate::snapshot::{ClientCertificate, ErrorFormat, GrpcWeb, Limits, Respond, Retry};
 
 const PRIORITY_MAX: i64 = 1_000_000;
 const ATTEMPTS_MAX: u64 = 10;
@@ -36,6 +36,7 @@ pub(crate) struct Route<'a> {
     pub(crate) retry: Retry,
     pub(crate) rewrite: Rewrite<'a>,
     pub(crate) preserve_host: bool,
+    pub(crate) grpc_web: GrpcWeb,
     /// `request` and `response`, in the form of a `headers` filter.
     pub(crate) headers: Option<Headers<'a>>,
     pub(crate) errors: ErrorFormat,
@@ -94,6 +95,7 @@ pub(crate) fn read<'a>(name: &'a str, value: &Value<'a>, outer: &Limits) -> Opti
         retry: Retry { attempts: 2, on: Vec::new() },
         rewrite: Rewrite::Keep,
         preserve_host: true,
+        grpc_web: GrpcWeb::Pass,
         headers: read_headers(&mut table),
         errors: ErrorFormat::Json,
         access_log: true,
@@ -343,6 +345,9 @@ fn read_upstream_side<'a>(table: &mut Table<'a>, route: &mut Route<'a>) {
         route.rewrite = rewrite;
     }
     route.preserve_host = table.flag("preserve_host", true);
+    if table.flag("grpc_web", false) {
+        route.grpc_web = GrpcWeb::Translate;
+    }
     limits::narrow_for_upstream(table, &mut route.limits);
 }
 
@@ -353,6 +358,7 @@ fn refuse_upstream_side(table: &mut Table<'_>) {
         "strip_prefix",
         "rewrite",
         "preserve_host",
+        "grpc_web",
         "tunnel_timeout",
         "tunnel_age",
         "min_rate",

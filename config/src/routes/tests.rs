@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::rewrite::Rewrite;
-use crate::snapshot::{ClientCertificate, ErrorFormat, Limits, Respond, Retry, Terminal};
+use crate::snapshot::{ClientCertificate, ErrorFormat, GrpcWeb, Limits, Respond, Retry, Terminal};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ pub(crate) fn named(name: &str) -> Route {
         errors: ErrorFormat::Json,
         access_log: true,
         reason_header: false,
+        grpc_web: GrpcWeb::Pass,
         client_certificate: ClientCertificate::AsListener,
         served_in_clear: Vec::new(),
     }

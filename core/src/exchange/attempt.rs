@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ringway_config::snapshot::{Limits, Route};
 use ringway_filters::Scheme;
+use ringway_http::grpc::web::Coding;
 use ringway_http::h1::{self, BodyReader, BodyWriter};
 use ringway_http::h2::{self, Outgoing};
 use ringway_http::{BodyError, Fields, Framing, Method, Persistence, RequestHead};
@@ -16,6 +17,7 @@ use ringway_http::{BodyError, Fields, Framing, Method, Persistence, RequestHead}
 use super::body::RequestBody;
 use super::relay::{HALF_CLOSED_TIME, Pace, Relay, RelayError};
 use super::response::{Outcome, Response, stream_fault};
+use super::translate::{Translation, decoded};
 use super::{Exchange, Scratch, grpc, handshake};
 use crate::clock::Moment;
 use crate::downstream::Connection;
@@ -39,6 +41,8 @@ pub(super) struct Link {
     pub(super) client_left: Cell<bool>,
     /// The client has said that this request is its last.
     last_of_client: bool,
+    /// How the client writes gRPC-web, if that is translated.
+    pub(super) web: Option<Coding>,
     /// The request's way waits for the client's bytes.
     awaits_client: Cell<bool>,
     /// Bytes of the request body taken in.
@@ -46,11 +50,12 @@ pub(super) struct Link {
 }
 
 impl Link {
-    fn new(upload_done: bool, client: Persistence) -> Self {
+    fn new(upload_done: bool, client: Persistence, web: Option<Coding>) -> Self {
         Self {
             upload_done: Cell::new(upload_done),
             last_of_client: client == Persistence::Close,
             client_left: Cell::new(false),
+            web,
             awaits_client: Cell::new(false),
             bytes_in: Cell::new(0),
         }
@@ -86,11 +91,12 @@ impl Exchange<'_> {
         up: &mut Checkout,
     ) -> Result<Outcome, Fault> {
         let framing = self.request_framing()?;
+        let outgoing = decoded(framing, self.web);
         up.deadline.set(attempt.until);
         if up.ride.is_some() {
-            self.open_stream(attempt, up, framing).await?;
+            self.open_stream(attempt, up, outgoing).await?;
         } else {
-            let out = self.encode_request(attempt, framing);
+            let out = self.encode_request(attempt, outgoing);
             // Not waited for: an endpoint that does not take it does not answer it either.
             if let Err(out) = up.writer.post(out) {
                 up.writer.send(out, &up.deadline).await.map_err(|error| request_fault(&error))?;
@@ -101,7 +107,7 @@ impl Exchange<'_> {
         if streams {
             self.body = RequestBody::Begun;
         }
-        let link = Link::new(!streams, self.scratch.request.persistence);
+        let link = Link::new(!streams, self.scratch.request.persistence, self.web);
         let outcome = self.both_ways(attempt, up, &link, framing).await;
         self.record.bytes_in += link.bytes_in.get();
         if streams && link.upload_done.get() {
@@ -318,7 +324,7 @@ impl Upload<'_> {
         let limits = self.limits;
         // A stream's bytes are the body, and nothing else (RFC 9113, 8.1).
         let from = if self.reader.is_stream() { Framing::UntilClose } else { self.framing };
-        let to = if writer.is_stream() { Framing::UntilClose } else { self.framing };
+        let to = if writer.is_stream() { Framing::UntilClose } else { decoded(self.framing, self.link.web) };
         let mut body = BodyReader::new(from, &limits.head);
         let mut encoder = BodyWriter::new(to);
         let bytes_out = Cell::new(0);
@@ -345,6 +351,7 @@ impl Upload<'_> {
             waited: Duration::ZERO,
             hurried: None,
             reading: Some(&self.link.awaits_client),
+            translation: Translation::of_request(self.link.web),
         };
         relay.run(Buffer::empty()).await.map_err(|error| upload_fault(&error))?;
         self.link.upload_done.set(true);

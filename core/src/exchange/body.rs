@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ringway_http::Framing;
+use ringway_http::grpc::web::Coding;
 use ringway_http::h1::{BodyEvent, BodyReader};
 
 use super::Exchange;
@@ -55,6 +56,8 @@ impl Exchange<'_> {
     pub(super) fn ready_body(&self) -> Option<usize> {
         match self.body {
             RequestBody::Done => Some(0),
+            // It is decoded on its way.
+            RequestBody::Untouched(_) if self.web == Some(Coding::Text) => None,
             RequestBody::Untouched(Framing::Length(n)) => {
                 usize::try_from(n).ok().filter(|&n| n <= self.connection.input.len())
             }

@@ -7,7 +7,7 @@ use ringway_filters::Reply;
 use ringway_http::grpc::Status;
 use ringway_http::{Fields, Persistence, Version};
 
-use super::{Exchange, Scratch, grpc};
+use super::{Exchange, Scratch};
 use crate::downstream::After;
 use crate::error::Fault;
 
@@ -89,7 +89,7 @@ impl Exchange<'_> {
         status: Status,
         persistence: Persistence,
     ) -> After {
-        if let Some(dialect) = grpc::dialect(&self.scratch.request.fields) {
+        if let Some(dialect) = self.clients_dialect() {
             return self.send_status(dialect, status, (reason, message), persistence).await;
         }
         let plan = std::rc::Rc::clone(&self.plan);

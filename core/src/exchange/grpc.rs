@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ringway_config::snapshot::{GrpcWeb, Route};
+use ringway_http::grpc::web::Coding;
 use ringway_http::grpc::{Dialect, Status, status, timeout};
 use ringway_http::{Fields, Known, Persistence};
 
@@ -26,7 +28,42 @@ pub(super) fn tell_time_left(request: &mut Fields, left: Duration) {
     let _ = request.set(timeout::FIELD, &value);
 }
 
+/// Writes a content type of one dialect as one of another, if it is one of the first.
+pub(super) fn translate_type(fields: &mut Fields, from: Dialect, to: Dialect) -> Option<Dialect> {
+    let mut value = Vec::with_capacity(64);
+    from.translate(fields.known(Known::ContentType)?, to, &mut value);
+    if value.is_empty() {
+        return None;
+    }
+    let _ = fields.set_known(Known::ContentType, &value);
+    Some(to)
+}
+
+/// The dialect that is written so.
+pub(super) fn web_dialect(coding: Coding) -> Dialect {
+    match coding {
+        Coding::Binary => Dialect::Web,
+        Coding::Text => Dialect::WebText,
+    }
+}
+
 impl Exchange<'_> {
+    /// Makes a call in gRPC-web one in gRPC, where the route asks for it.
+    pub(super) fn translate_request(&mut self, route: &Route) {
+        if route.grpc_web == GrpcWeb::Pass {
+            return;
+        }
+        let fields = &mut self.scratch.request.fields;
+        self.web = [Coding::Binary, Coding::Text]
+            .into_iter()
+            .find(|coding| translate_type(fields, web_dialect(*coding), Dialect::Grpc).is_some());
+    }
+
+    /// The dialect in which the client speaks.
+    pub(super) fn clients_dialect(&self) -> Option<Dialect> {
+        self.web.map(web_dialect).or_else(|| dialect(&self.scratch.request.fields))
+    }
+
     /// Answers a call with a status of the gateway's own: 200 and no message, the trailers in the head. The reason
     /// word is always told, as there is no body for it.
     pub(super) async fn send_status(

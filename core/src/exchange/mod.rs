@@ -14,6 +14,7 @@ pub(crate) mod request_id;
 mod respond;
 mod response;
 mod static_files;
+mod translate;
 mod tunnel;
 
 use std::rc::Rc;
@@ -21,6 +22,7 @@ use std::rc::Rc;
 use ringway_config::routes::Found;
 use ringway_config::snapshot::{Limits, ListenerId, Route, RouteId, Terminal};
 use ringway_filters::{Scheme, Verdict};
+use ringway_http::grpc::web::Coding;
 use ringway_http::{Framing, HeadError, Known, Method};
 
 use crate::clock::Moment;
@@ -55,6 +57,8 @@ struct Exchange<'a> {
     limits: Limits,
     /// How much of the request body has been used.
     body: RequestBody,
+    /// How the client writes gRPC-web, if that is translated.
+    web: Option<Coding>,
 }
 
 /// How an exchange ends.
@@ -135,7 +139,7 @@ impl<'a> Exchange<'a> {
         let body = RequestBody::new(scratch.request.framing);
         scratch.chain.clear();
         let Opening { plan, listener, limits, .. } = opening;
-        Self { local, plan, listener, connection, scratch, record, limits, body }
+        Self { local, plan, listener, connection, scratch, record, limits, body, web: None }
     }
 
     /// The exchange's steps, in the order in which they happen.

@@ -48,6 +48,7 @@ impl Exchange<'_> {
         // A gRPC client that waits for less has that as its route's timeout.
         let time = grpc::time_left(&self.scratch.request.fields).unwrap_or(route.timeout);
         let until = self.record.now(self.local).after(time.min(route.timeout));
+        self.translate_request(route);
         let mut attempts = Attempts {
             route,
             until,

@@ -6,8 +6,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringway_http::h1::{BodyEvent, BodyReader, BodyWriter};
-use ringway_http::{BodyError, Persistence};
+use ringway_http::{BodyError, Fields, Persistence};
 
+use super::translate::Translation;
 use crate::clock::Moment;
 use crate::net::{Buffer, Buffers, Deadline, NetError};
 use crate::wire::{Inlet, Outlet};
@@ -77,6 +78,8 @@ pub(super) struct Relay<'a> {
     pub(super) hurried: Option<&'a Cell<bool>>,
     /// Set while the sender's bytes are awaited.
     pub(super) reading: Option<&'a Cell<bool>>,
+    /// What becomes of the body's bytes; unset: nothing.
+    pub(super) translation: Option<Translation>,
 }
 
 impl Relay<'_> {
@@ -113,8 +116,9 @@ impl Relay<'_> {
                 }
                 BodyEvent::End => {
                     self.input.consume(step.consumed);
+                    out = self.finish_translation(out).await?;
                     room(self.buffers, &mut out, 64);
-                    let trailers = self.reader.trailers().unwrap_or_else(|| self.body.trailers());
+                    let trailers = trailers(self.translation.as_ref(), self.reader, self.body);
                     self.encoder.finish(trailers, out.append()).map_err(RelayError::Body)?;
                     self.flush_end(out).await?;
                     return Ok(Taken::End);
@@ -134,6 +138,13 @@ impl Relay<'_> {
         self.bytes_in.set(self.bytes_in.get() + len as u64);
         if self.pace.bytes_max.is_some_and(|max| self.bytes_in.get() > max) {
             return Err(RelayError::TooLarge);
+        }
+        if let Some(translation) = &mut self.translation {
+            let mut data = self.buffers.take(translation.room(len));
+            let bytes = self.input.filled().get(range).unwrap_or_default();
+            translation.push(bytes, data.append()).map_err(RelayError::Body)?;
+            self.input.consume(consumed);
+            return self.forward_translated(out, data).await;
         }
         room(self.buffers, &mut out, 64);
         let rest = self.input.len().saturating_sub(consumed);
@@ -159,6 +170,28 @@ impl Relay<'_> {
         out = self.send(out, data).await?;
         self.encoder.after_data(out.append());
         Ok(out)
+    }
+
+    /// Sends what a translation has made.
+    async fn forward_translated(&mut self, mut out: Buffer, data: Buffer) -> Result<Buffer, RelayError> {
+        if data.is_empty() {
+            return Ok(out);
+        }
+        room(self.buffers, &mut out, 64);
+        self.encoder.before_data(data.len(), out.append()).map_err(RelayError::Body)?;
+        out = self.send(out, data).await?;
+        room(self.buffers, &mut out, 64);
+        self.encoder.after_data(out.append());
+        Ok(out)
+    }
+
+    /// Sends what a translation says at the body's end.
+    async fn finish_translation(&mut self, out: Buffer) -> Result<Buffer, RelayError> {
+        let Some(translation) = &self.translation else { return Ok(out) };
+        let mut data = self.buffers.take(Buffers::SMALL);
+        let trailers = self.reader.trailers().unwrap_or_else(|| self.body.trailers());
+        translation.finish(trailers, data.append()).map_err(RelayError::Body)?;
+        self.forward_translated(out, data).await
     }
 
     async fn send(&mut self, out: Buffer, data: Buffer) -> Result<Buffer, RelayError> {
@@ -188,7 +221,7 @@ impl Relay<'_> {
     /// Sends the end. A connection that lives on is not kept from its next message by it.
     async fn flush_end(&mut self, out: Buffer) -> Result<(), RelayError> {
         if let Outlet::Stream(stream) = &mut *self.writer {
-            let trailers = self.reader.trailers().unwrap_or_else(|| self.body.trailers());
+            let trailers = trailers(self.translation.as_ref(), self.reader, self.body);
             if let Some(timeout) = self.pace.write_timeout {
                 self.write_deadline.set_sliding(timeout);
             }
@@ -256,6 +289,15 @@ impl Relay<'_> {
         if let Some(timeout) = self.pace.write_timeout {
             self.write_deadline.set_sliding(timeout);
         }
+    }
+}
+
+/// The trailers that go on behind the body; a translation has put them into it.
+fn trailers<'a>(translation: Option<&Translation>, reader: &'a Inlet, body: &'a BodyReader) -> &'a Fields {
+    static NONE: Fields = Fields::new();
+    match translation {
+        Some(Translation::Encode(_)) => &NONE,
+        Some(Translation::Decode(_)) | None => reader.trailers().unwrap_or_else(|| body.trailers()),
     }
 }
 

@@ -14,6 +14,7 @@ use super::attempt::Link;
 use super::handshake;
 use super::record::Record;
 use super::relay::{Pace, Relay, RelayError};
+use super::translate::Translation;
 use crate::error::Fault;
 use crate::net::{Buffer, Deadline, NetError};
 use crate::upstream::Reusable;
@@ -222,11 +223,14 @@ impl Response<'_> {
     }
 
     async fn relay(&mut self) -> Result<Outcome, Fault> {
+        let translation = Translation::of_response(self.link.web, &mut self.head.fields);
         let framing = self.head.framing;
         let bodiless = self.request.method == Method::Head || matches!(self.head.status, 204 | 304);
         let size = match framing {
             _ if bodiless => BodySize::Forbidden,
+            // A call that failed at once has its status in its head.
             Framing::None => BodySize::Known(0),
+            _ if translation.is_some() => BodySize::Unknown,
             Framing::Length(n) => BodySize::Known(n),
             Framing::Chunked | Framing::UntilClose => BodySize::Unknown,
         };
@@ -262,6 +266,7 @@ impl Response<'_> {
             waited: Duration::ZERO,
             hurried: Some(&self.link.client_left),
             reading: None,
+            translation,
         };
         let relayed = relay.run(out).await;
         self.record.bytes_out += bytes_out.get();

@@ -19,6 +19,8 @@ mod forwarded;
 #[cfg(test)]
 mod grpc;
 #[cfg(test)]
+mod grpc_web;
+#[cfg(test)]
 mod h2spec;
 #[cfg(test)]
 mod handover;

@@ -116,6 +116,11 @@ impl Encode {
         Self { coding }
     }
 
+    /// How it writes.
+    pub fn coding(&self) -> Coding {
+        self.coding
+    }
+
     /// Appends a piece. In base64 each piece is padded: one that kept a byte back for the next would hold a message's
     /// end back for as long as the stream pauses.
     pub fn push(&self, bytes: &[u8], out: &mut Vec<u8>) {
