@@ -107,9 +107,13 @@ fn load_verb(args: &mut Args) -> Result<()> {
         reuse: true,
         length: args.optional_number("length")?,
         streams: args.number("streams", 0)?,
-        grpc: false,
+        grpc: args.switch("grpc"),
         tls: None,
     };
+    if plan.grpc {
+        ensure!(plan.streams > 0, "--grpc: needs --streams");
+        plan.posts = plan.length.unwrap_or(100);
+    }
     plan.tls = wire(&url, plan.streams).client()?;
     let warm_up = args.seconds("warm-up", 2.0)?;
     let timing = bench::Timing { warm_up, window: args.seconds("seconds", 10.0)?, spins: false };
@@ -177,8 +181,9 @@ fn idle_verb(args: &mut Args) -> Result<()> {
 fn origin_verb(args: &mut Args) -> Result<()> {
     let port: u16 = args.number("port", 0)?;
     let length = args.number("length", 500)?;
+    let terms = origin::Terms { answer: length, request: None, grpc: args.switch("grpc") };
     args.finish()?;
-    let origin = origin::start(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), length)?;
+    let origin = origin::start_on(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), terms)?;
     println!("http://{} answers with {length} bytes", origin.address());
     origin.join()
 }

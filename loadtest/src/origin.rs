@@ -48,10 +48,15 @@ impl Thread {
 
 /// Starts an origin on a thread of its own, on the CPUs that the caller may use.
 pub(crate) fn start(address: SocketAddr, length: usize) -> Result<Thread> {
+    start_on(address, Terms { answer: length, request: None, grpc: false })
+}
+
+/// The same on terms of one's own.
+pub(crate) fn start_on(address: SocketAddr, terms: Terms) -> Result<Thread> {
     let listener = listen(address)?;
     let address = listener.local_addr()?;
     let serve = move || -> Result<()> {
-        let mut origin = Origin::on(listener, Terms { answer: length, request: None, grpc: false })?;
+        let mut origin = Origin::on(listener, terms)?;
         loop {
             origin.turn(Duration::from_secs(60))?;
         }
