@@ -157,3 +157,59 @@ impl AsyncWrite for Wire {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    fn read(wire: &mut Wire, len: usize) -> Option<Vec<u8>> {
+        let mut space = vec![0; len];
+        let mut buf = ReadBuf::new(&mut space);
+        match Pin::new(wire).poll_read(&mut Context::from_waker(Waker::noop()), &mut buf) {
+            Poll::Ready(outcome) => outcome.is_ok().then(|| buf.filled().to_vec()),
+            Poll::Pending => None,
+        }
+    }
+
+    fn write(wire: &mut Wire, slices: &[&[u8]]) -> Option<usize> {
+        let slices: Vec<_> = slices.iter().map(|slice| IoSlice::new(slice)).collect();
+        match Pin::new(wire).poll_write_vectored(&mut Context::from_waker(Waker::noop()), &slices) {
+            Poll::Ready(outcome) => outcome.ok(),
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn what_is_fed_is_read_in_order_and_then_the_end() {
+        let (duplex, mut wire) = Duplex::new(10);
+        assert_eq!(read(&mut wire, 4), None);
+        let fed: Vec<u8> = (0..100).collect();
+        let mut seen = Vec::new();
+        for piece in fed.chunks(7) {
+            duplex.feed(piece);
+            seen.extend(read(&mut wire, 5).unwrap());
+            duplex.shrink();
+        }
+        assert_eq!(duplex.unread(), fed.len() - seen.len());
+        duplex.end_of_input();
+        while duplex.unread() > 0 {
+            seen.extend(read(&mut wire, 5).unwrap());
+        }
+        assert_eq!((seen, read(&mut wire, 5)), (fed, Some(Vec::new())));
+    }
+
+    #[test]
+    fn writes_wait_at_the_limit_until_the_output_is_taken() {
+        let (duplex, mut wire) = Duplex::new(10);
+        assert_eq!(write(&mut wire, &[b"head", b"paylo"]), Some(9));
+        assert_eq!((write(&mut wire, &[b"whole frame"]), duplex.is_full()), (Some(11), true));
+        assert_eq!(write(&mut wire, &[b"x"]), None);
+        let mut out = Vec::new();
+        assert_eq!((duplex.take_output(&mut out), duplex.is_full()), (20, false));
+        assert_eq!(write(&mut wire, &[b"x"]), Some(1));
+        // What is not empty is added to.
+        assert_eq!((duplex.take_output(&mut out), out), (1, b"headpaylowhole framex".to_vec()));
+    }
+}

@@ -407,3 +407,41 @@ fn what_cannot_be_written_is_refused() {
     }
     assert!(pair.run().is_empty());
 }
+
+#[test]
+fn a_query_is_escaped_where_no_uri_has_its_bytes() {
+    let mut pair = Pair::new(&Settings::default());
+    let stream = pair.open(&Outgoing { path: "/a?b=\"<c>\"{d}", ..get(&Fields::new()) }, true);
+    assert_eq!(stream.head.query(), Some("b=%22%3Cc%3E%22{d}"));
+}
+
+#[test]
+fn secrets_are_never_indexed() {
+    let secrets =
+        ["Authorization", "Cookie", "Proxy-Authorization", "Set-Cookie"].map(|name| (name, "secret"));
+    let mut pair = Pair::new(&Settings::default());
+    pair.run();
+    let (_response, _upload) = pair.requests.send(&get(&of(&secrets)), true).unwrap();
+    assert!(pair.client.poll(&mut context()).is_pending());
+    pair.client.take_output(&mut pair.wire);
+    // Literals with names of the static table: 23, 32, 49 and 55 behind a prefix of four bits (RFC 7541, 6.2.3).
+    for index in [23, 32, 49, 55] {
+        let literal = [0x1f, index - 15];
+        assert!(pair.wire.windows(2).any(|bytes| bytes == literal), "{index}: {}", pair.wire.escape_ascii());
+    }
+}
+
+#[test]
+fn a_resting_connection_holds_no_memory_of_its_own_and_goes_on() {
+    let mut pair = Pair::new(&Settings::default());
+    for _ in 0..3 {
+        let mut stream = pair.open(&get(&Fields::new()), true);
+        stream.respond.send_head(204, &Fields::new(), BodySize::Forbidden, true).unwrap();
+        pair.run();
+        assert_eq!(stream.response().unwrap().0.status, 204);
+        drop(stream);
+        pair.server.shrink();
+        pair.client.shrink();
+        assert!(!pair.server.has_streams());
+    }
+}

@@ -300,3 +300,22 @@ fn a_stream_buffers_what_it_may_and_no_more() {
     };
     assert_eq!(capacity, 5000);
 }
+
+#[test]
+fn larger_heads_may_take_more_continuations() {
+    let head_bytes_max = 512 * 1024;
+    let settings = Settings::default().with_heads(&Limits { head_bytes_max, ..Limits::default() });
+    let most = settings.guard.continuations_max;
+    // 516 KiB in frames of 16 KiB, and a quarter more.
+    assert_eq!((settings.header_bytes_max, most), (516 * 1024 + 32, 40));
+    for (count, expected) in [(most, Ok(())), (most + 1, Err(Flood::Continuations))] {
+        let mut peer = Peer::new(&settings);
+        peer.feed(&frame(HEADERS, END_STREAM, 1, &get())).unwrap();
+        let mut outcome = Ok(());
+        for at in 1..=count {
+            let flags = if at == count { END_HEADERS } else { 0 };
+            outcome = peer.feed(&frame(CONTINUATION, flags, 1, &[]));
+        }
+        assert_eq!((outcome, peer.streams.len()), (expected, usize::from(expected.is_ok())));
+    }
+}
