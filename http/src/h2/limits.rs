@@ -169,21 +169,35 @@ impl Guard {
                         self.place = Place::FRAME;
                     }
                 }
+                // Mostly a header comes whole.
+                Place::Header { filled: 0, .. } if bytes.len() >= HEADER_BYTES => {
+                    let Some((header, rest)) = bytes.split_first_chunk() else { break };
+                    bytes = rest;
+                    self.take_header(*header)?;
+                }
                 Place::Header { bytes: header, filled } => {
-                    let (Some(free), Some(byte)) = (header.get_mut(*filled), bytes.first()) else { break };
+                    let (Some(free), Some((byte, rest))) = (header.get_mut(*filled), bytes.split_first())
+                    else {
+                        break;
+                    };
                     *free = *byte;
                     *filled += 1;
-                    bytes = bytes.get(1..).unwrap_or_default();
+                    bytes = rest;
                     if *filled == HEADER_BYTES {
-                        let [a, b, c, kind, flags, ..] = *header;
-                        let len = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
-                        self.place = if len == 0 { Place::FRAME } else { Place::Inside(len) };
-                        self.count(kind, flags, len)?;
+                        let header = *header;
+                        self.take_header(header)?;
                     }
                 }
             }
         }
         Ok(())
+    }
+
+    fn take_header(&mut self, header: [u8; HEADER_BYTES]) -> Result<(), Flood> {
+        let [a, b, c, kind, flags, ..] = header;
+        let len = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+        self.place = if len == 0 { Place::FRAME } else { Place::Inside(len) };
+        self.count(kind, flags, len)
     }
 
     fn count(&mut self, kind: u8, flags: u8, len: usize) -> Result<(), Flood> {

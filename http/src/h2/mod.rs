@@ -13,6 +13,8 @@ mod fields;
 #[doc(hidden)]
 pub mod fuzz;
 mod limits;
+#[doc(hidden)]
+pub mod measured;
 mod mem;
 mod request;
 mod response;

@@ -445,3 +445,17 @@ fn a_resting_connection_holds_no_memory_of_its_own_and_goes_on() {
         assert!(!pair.server.has_streams());
     }
 }
+
+#[test]
+fn a_connect_has_an_authority_and_nothing_else() {
+    let mut pair = Pair::new(&Settings::default());
+    let fields = Fields::new();
+    let request = Outgoing { method: "CONNECT", authority: "a:443", path: "", ..get(&fields) };
+    let stream = pair.open(&request, false);
+    let head = stream.head;
+    assert_eq!(
+        (head.method, head.authority(), head.host(), head.path()),
+        (Method::Connect, "a:443", "a", "")
+    );
+    assert_eq!(head.framing, Framing::None);
+}
