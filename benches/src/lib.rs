@@ -2,6 +2,7 @@
 //! their budget.
 
 pub mod budget;
+mod h2;
 pub mod operations;
 
 use std::fmt::Write as _;

@@ -52,6 +52,10 @@ pub const ALL: &[Operation] = &[
     Operation { name: "pick among 8 members", make: || pick(&[5, 1, 1, 3, 2, 2, 1, 1]) },
     Operation { name: "make a request id", make: make_id },
     Operation { name: "all of an exchange's heads", make: exchange },
+    Operation { name: "read a request of HTTP/2", make: crate::h2::read_request },
+    Operation { name: "write a request in HTTP/2", make: crate::h2::write_request },
+    Operation { name: "write a response in HTTP/2", make: crate::h2::write_response },
+    Operation { name: "an exchange between both ends of HTTP/2", make: crate::h2::exchange },
 ];
 
 const WRK: &[u8] = b"GET / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n";

@@ -97,6 +97,7 @@ pub(crate) enum Target<'a> {
 }
 
 /// A target as text, if no byte of it is out of place in every form.
+#[inline]
 pub(crate) fn text(target: &[u8]) -> Result<&str, HeadError> {
     let visible = target.iter().fold(true, |visible, byte| visible & byte.is_ascii_graphic());
     let fragments = target.iter().fold(0, |found, byte| found | u8::from(*byte == b'#'));
@@ -111,6 +112,7 @@ pub(crate) fn text(target: &[u8]) -> Result<&str, HeadError> {
 }
 
 /// Takes a target apart by the form that its method allows (RFC 9112, 3.2).
+#[inline]
 pub(crate) fn parse(method: Method, target: &str) -> Result<Target<'_>, HeadError> {
     if method == Method::Connect {
         return Ok(Target::Authority(target));

@@ -100,6 +100,7 @@ fn coding(fields: &Fields) -> Result<Option<Chunked>, HeadError> {
 }
 
 /// The one stated length, if any (RFC 9110, 8.6): decimal digits and nothing else, zeros in front allowed.
+#[inline]
 pub(crate) fn length(fields: &Fields) -> Result<Option<u64>, HeadError> {
     let mut values = fields.known_all(Known::ContentLength);
     let Some(value) = values.next() else { return Ok(None) };
@@ -186,6 +187,7 @@ fn take_host(head: &mut RequestHead) -> Result<(), HeadError> {
 }
 
 /// Whether `100-continue` is expected. Any other expectation cannot be met (RFC 9110, 10.1.1).
+#[inline]
 pub(crate) fn expects_continue(fields: &Fields) -> Result<bool, HeadError> {
     let mut expectations = fields.known_all(Known::Expect).flat_map(elements);
     if !expectations.all(|expectation| expectation.eq_ignore_ascii_case(b"100-continue")) {
