@@ -332,12 +332,16 @@ impl Fields {
         &self.bytes
     }
 
-    /// The lines in order without those whose known name is in `skip`: names, and where in the arena the values are.
-    pub(crate) fn spans_without(&self, skip: u64) -> impl Iterator<Item = (&[u8], Range<usize>)> {
+    /// The lines in order without those whose known name is in `skip`: names, which known ones they are, and where in the
+    /// arena the values are.
+    pub(crate) fn spans_without(
+        &self,
+        skip: u64,
+    ) -> impl Iterator<Item = (&[u8], Option<Known>, Range<usize>)> {
         self.lines.iter().filter(move |line| line.known.is_none_or(|known| known.bit() & skip == 0)).map(
             |line| {
                 let value = line.name_end as usize + SEPARATOR.len()..line.value_end as usize;
-                (line.name(&self.bytes), value)
+                (line.name(&self.bytes), line.known, value)
             },
         )
     }

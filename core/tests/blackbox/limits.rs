@@ -211,7 +211,7 @@ fn header_time() {
     slow.expect_closed();
     let mut dripping = gateway.client();
     dripping.send("GET / HTTP/1.1\r\n");
-    let began = crate::support::now();
+    let began = now();
     while dripping.silent_for(Duration::from_millis(20)) {
         dripping.send("X: y\r\n");
         assert!(began.elapsed() < crate::support::PATIENCE, "each byte moved the limit");

@@ -22,14 +22,9 @@ const CONNECTION_SPECIFIC: u64 = Known::Connection.bit()
     | Known::TransferEncoding.bit()
     | Known::Upgrade.bit();
 
-/// Fields that no table of a connection remembers: many clients share one to an upstream, and sizes tell (RFC 7541,
-/// 7.1).
-const SECRETS: [HeaderName; 4] = [
-    http::header::AUTHORIZATION,
-    http::header::COOKIE,
-    http::header::PROXY_AUTHORIZATION,
-    http::header::SET_COOKIE,
-];
+/// Fields that no table of a connection remembers: those with secrets, for many clients share one to an upstream, and
+/// sizes tell (RFC 7541, 7.1); and the one that never comes twice, which would only push the others out.
+const UNREMEMBERED: u64 = Known::Authorization.bit() | Known::Cookie.bit() | Known::XRequestId.bit();
 
 /// Reads the fields of a head into an empty list: how many bytes they would take in HTTP/1.1.
 pub(super) fn read(map: &HeaderMap, limits: &Limits, fields: &mut Fields) -> Result<usize, HeadError> {
@@ -83,11 +78,14 @@ pub(super) fn write(fields: &Fields, skip: u64, more: usize) -> Result<HeaderMap
     let mut map = HeaderMap::try_with_capacity(fields.len() + more).map_err(|_| StreamError::Unwritable)?;
     // All values are slices of one copy.
     let arena = Bytes::copy_from_slice(fields.arena());
-    for (name, value) in fields.spans_without(skip | HOP_BY_HOP) {
+    for (name, known, value) in fields.spans_without(skip | HOP_BY_HOP) {
         let name = HeaderName::from_bytes(name).map_err(|_| StreamError::Unwritable)?;
         let mut value =
             HeaderValue::from_maybe_shared(arena.slice(value)).map_err(|_| StreamError::Unwritable)?;
-        value.set_sensitive(SECRETS.contains(&name));
+        value.set_sensitive(match known {
+            Some(known) => known.bit() & UNREMEMBERED != 0,
+            None => name == http::header::SET_COOKIE || name == http::header::PROXY_AUTHORIZATION,
+        });
         map.try_append(name, value).map_err(|_| StreamError::Unwritable)?;
     }
     Ok(map)
