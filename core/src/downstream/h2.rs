@@ -207,7 +207,7 @@ impl Session<'_> {
         }
         let mut scratch = local.scratches.take(&local.timers);
         let refused = incoming.read_head(&limits.head, &mut scratch.request).err();
-        let (inlet, outlet) = wire::accepted(incoming, &local.buffers);
+        let (inlet, outlet) = wire::accepted(incoming, &limits.head, &local.buffers);
         let entry = Entry {
             deadline: local.timers.deadline(),
             idle: Cell::new(false),

@@ -127,7 +127,7 @@ async fn open(local: Rc<Local>, pool: Rc<Pool>, opening: Rc<Opening>, until: Opt
 }
 
 fn begin(reader: Reader, writer: Writer, local: &Rc<Local>, pool: &Rc<Pool>) -> Result<Task, Fault> {
-    let (machine, requests) = Client::new(&Settings::default()).map_err(|_| Fault::ConnectFailed)?;
+    let (machine, requests) = Client::new(&Settings::default().with_heads(&ringway_http::Limits::default())).map_err(|_| Fault::ConnectFailed)?;
     let lane = Rc::new(Lane {
         requests: RefCell::new(requests),
         streams: Cell::new(0),

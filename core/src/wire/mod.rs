@@ -31,10 +31,6 @@ pub(crate) fn settings(limits: &Limits) -> Settings {
         settings_max: control / 40,
         ..GuardLimits::default()
     };
-    Settings {
-        streams_max: limits.http2.streams_max,
-        header_bytes_max: u32::try_from(limits.head.head_bytes_max).unwrap_or(u32::MAX),
-        guard,
-        ..Settings::default()
-    }
+    let streams_max = limits.http2.streams_max;
+    Settings { streams_max, guard, ..Settings::default() }.with_heads(&limits.head)
 }

@@ -41,6 +41,8 @@ pub(crate) struct StreamInlet {
     /// Whether the end was handed out.
     ended: bool,
     trailers: Fields,
+    /// What trailers may be.
+    limits: Limits,
     /// The other half, which knows of a reset when the body has ended.
     sending: Rc<RefCell<Sending>>,
 }
@@ -70,14 +72,18 @@ pub(crate) enum NoHead {
 }
 
 /// Both halves of a client's stream, and the head of its request.
-pub(crate) fn accepted(incoming: Incoming<Buffer>, buffers: &Rc<Buffers>) -> (StreamInlet, StreamOutlet) {
+pub(crate) fn accepted(
+    incoming: Incoming<Buffer>,
+    limits: &Limits,
+    buffers: &Rc<Buffers>,
+) -> (StreamInlet, StreamOutlet) {
     let (body, respond) = incoming.into_halves();
-    pair(Source::Body(body), Sending::Respond(respond), buffers)
+    pair(Source::Body(body), Sending::Respond(respond), limits, buffers)
 }
 
 /// Both halves of a stream that has not been opened.
 pub(crate) fn unopened(buffers: &Rc<Buffers>) -> (StreamInlet, StreamOutlet) {
-    pair(Source::Nothing, Sending::Over, buffers)
+    pair(Source::Nothing, Sending::Over, &Limits::default(), buffers)
 }
 
 /// Puts our own request's stream in the place of one that had not been opened. `None`: its request has ended.
@@ -88,7 +94,12 @@ pub(crate) fn open(inlet: &mut Inlet, response: Response, outbound: Option<Outbo
     }
 }
 
-fn pair(source: Source, sending: Sending, buffers: &Rc<Buffers>) -> (StreamInlet, StreamOutlet) {
+fn pair(
+    source: Source,
+    sending: Sending,
+    limits: &Limits,
+    buffers: &Rc<Buffers>,
+) -> (StreamInlet, StreamOutlet) {
     let sending = Rc::new(RefCell::new(sending));
     let inlet = StreamInlet {
         source,
@@ -97,6 +108,7 @@ fn pair(source: Source, sending: Sending, buffers: &Rc<Buffers>) -> (StreamInlet
         found: None,
         ended: false,
         trailers: Fields::new(),
+        limits: *limits,
         sending: Rc::clone(&sending),
     };
     (inlet, StreamOutlet { sending, buffers: Rc::clone(buffers) })
@@ -179,7 +191,7 @@ impl StreamInlet {
         }
         body.release(std::mem::take(&mut self.held_bytes));
         let Some(first) = ready!(body.poll_data(cx)) else {
-            ready!(body.poll_trailers(cx, &Limits::default(), &mut self.trailers)).map_err(broken)?;
+            ready!(body.poll_trailers(cx, &self.limits, &mut self.trailers)).map_err(broken)?;
             self.ended = true;
             return Poll::Ready(Ok(None));
         };
