@@ -332,8 +332,8 @@ impl Fields {
         &self.bytes
     }
 
-    /// The lines in order without those whose known name is in `skip`: names, which known ones they are, and where in the
-    /// arena the values are.
+    /// The lines in order without those whose known name is in `skip`: names, which known ones they are, and where in
+    /// the arena the values are.
     pub(crate) fn spans_without(
         &self,
         skip: u64,

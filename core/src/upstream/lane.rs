@@ -127,7 +127,8 @@ async fn open(local: Rc<Local>, pool: Rc<Pool>, opening: Rc<Opening>, until: Opt
 }
 
 fn begin(reader: Reader, writer: Writer, local: &Rc<Local>, pool: &Rc<Pool>) -> Result<Task, Fault> {
-    let (machine, requests) = Client::new(&Settings::default().with_heads(&ringway_http::Limits::default())).map_err(|_| Fault::ConnectFailed)?;
+    let settings = Settings::default().with_heads(&ringway_http::Limits::default());
+    let (machine, requests) = Client::new(&settings).map_err(|_| Fault::ConnectFailed)?;
     let lane = Rc::new(Lane {
         requests: RefCell::new(requests),
         streams: Cell::new(0),
