@@ -2,6 +2,7 @@
 //! upstream is asked in. The handshakes themselves are made in core.
 
 mod certificate;
+mod client;
 mod dates;
 pub(crate) mod load;
 mod lookup;
@@ -15,6 +16,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::version::{TLS12, TLS13};
 
 pub use self::certificate::{Certificate, CertifiedName, KeyKind};
+pub use self::client::client_identity;
 pub use self::lookup::Certificates;
 
 /// The cryptography behind all TLS of the process.
