@@ -21,6 +21,15 @@ pub enum SocketAddress {
     Unix(PathBuf),
 }
 
+impl std::fmt::Display for SocketAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
 /// Connects; `TCP_NODELAY` is set. When the deadline passes, or the future is dropped, the attempt's socket is
 /// closed.
 ///

@@ -116,10 +116,11 @@ impl Engine {
         }
     }
 
-    /// After an error nothing but the alert is left to be taken.
+    /// After an error nothing but the alert is left to be taken. rustls is asked for that only: what it would look for in
+    /// the input may be gone.
     fn collect_alert(&mut self, out: &mut Outputs<'_>) {
         let mut closed = false;
-        for _ in 0..4 {
+        while self.state().wants_write() {
             let (_, outcome) = match self {
                 Self::Server(connection) => step(connection.process_tls_records(&mut []), out, &mut closed),
                 Self::Client(connection) => step(connection.process_tls_records(&mut []), out, &mut closed),

@@ -28,8 +28,9 @@ pub struct Negotiated {
     pub resumed: bool,
     /// What the client asked for; empty on the client's side.
     pub hello: Hello,
-    /// The other side's own certificate, verified, if it has shown one.
-    pub peer_certificate: Option<CertificateDer<'static>>,
+    /// The certificates that the other side has shown, its own first. On the server's side those of a resumed session
+    /// were verified when it began.
+    pub peer_certificates: Vec<CertificateDer<'static>>,
 }
 
 /// What is spoken within.
@@ -78,6 +79,33 @@ pub enum TlsError {
     /// The two sides do not agree, or one is not what it says.
     #[error(transparent)]
     Tls(Error),
+}
+
+impl TlsError {
+    /// The word under which a failed handshake of a client is counted.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::TimedOut => "handshake.timeout",
+            Self::Closed => "handshake.closed",
+            Self::Io(_) => "handshake.reset",
+            Self::PlainHttp(_) => "request.plain_on_tls",
+            Self::Tls(error) => reason(error),
+        }
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "what is rare has one word, and the log the rest")]
+fn reason(error: &Error) -> &'static str {
+    match error {
+        Error::AlertReceived(_) => "handshake.alert",
+        Error::InvalidCertificate(_)
+        | Error::InvalidCertRevocationList(_)
+        | Error::NoCertificatesPresented => "handshake.client_certificate",
+        Error::NoApplicationProtocol => "handshake.alpn",
+        Error::PeerIncompatible(_) => "handshake.incompatible",
+        Error::InvalidMessage(_) | Error::PeerSentOversizedRecord => "handshake.malformed",
+        _ => "handshake.failed",
+    }
 }
 
 impl From<NetError> for TlsError {
@@ -196,6 +224,6 @@ fn negotiated(session: &Session, hello: Hello) -> Negotiated {
         },
         resumed: state.handshake_kind() == Some(HandshakeKind::Resumed),
         hello,
-        peer_certificate: state.peer_certificates().and_then(|chain| chain.first().cloned()),
+        peer_certificates: state.peer_certificates().unwrap_or_default().to_vec(),
     })
 }

@@ -10,19 +10,19 @@ use super::super::socket::Socket;
 use super::super::writer::Writer;
 use super::super::{Buffer, Deadline, NetError};
 use super::pace::RECORD_MAX;
-use super::session::Session;
+use super::session::{PIECE, Session};
 
 impl Writer {
     /// [`Writer::post`]: it is asked first whether the buffer will be taken, since what is encrypted cannot be given
     /// back.
     pub(in crate::net) fn post_plain(&mut self, session: &Session, mut buffer: Buffer) -> Result<(), Buffer> {
-        if buffer.len() > super::session::PIECE || !self.takes(session.sealed_len(buffer.len())) {
+        if !self.takes(session.sealed_len(buffer.len())) {
             return Err(buffer);
         }
         session.set_at_rest(false);
         let whole = buffer.len();
         session.begin(whole);
-        let posted = match session.seal(&mut buffer, whole) {
+        let posted = match session.seal(&mut buffer, whole, whole) {
             Ok(sealed) => self.post_raw(sealed).is_ok(),
             Err(_) => false,
         };
@@ -54,7 +54,7 @@ impl Writer {
         }
         for part in [&mut first, &mut second] {
             while !part.is_empty() {
-                let sealed = session.seal(part, whole)?;
+                let sealed = session.seal(part, whole, PIECE)?;
                 self.send_begun(sealed, deadline).await?;
             }
             part.clear();
@@ -71,7 +71,7 @@ impl Writer {
         mut buffer: Buffer,
         deadline: &Deadline,
     ) -> Result<Buffer, NetError> {
-        if buffer.len() > super::session::PIECE {
+        if buffer.len() > PIECE {
             let empty = Buffer::empty();
             let (back, _) = self.send_plain(session, buffer, empty, deadline).await?;
             return Ok(back);
@@ -80,7 +80,7 @@ impl Writer {
         session.set_at_rest(false);
         let whole = buffer.len();
         session.begin(whole);
-        let mut sealed = session.seal(&mut buffer, whole)?;
+        let mut sealed = session.seal(&mut buffer, whole, whole)?;
         session.say_farewell(&mut sealed);
         self.hand_in(&mut sealed)?;
         self.send_begun(sealed, deadline).await?;

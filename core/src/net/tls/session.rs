@@ -163,11 +163,15 @@ impl Session {
         })
     }
 
-    /// Encrypts up to [`PIECE`] bytes from the front of `plain`, behind what must be sent first. `whole` is the size
-    /// of the message that they belong to, `left` what of it is still to be sent.
-    pub(in crate::net) fn seal(&self, plain: &mut Buffer, whole: usize) -> io::Result<Buffer> {
+    /// Encrypts up to so many bytes from the front of `plain`, behind what must be sent first. `whole` is the size of
+    /// the message that they belong to.
+    pub(in crate::net) fn seal(&self, plain: &mut Buffer, whole: usize, max: usize) -> io::Result<Buffer> {
         let inner = &mut *self.inner.borrow_mut();
-        let bytes = plain.len().min(PIECE);
+        if let Some(Ended::Failed(..)) = inner.ended {
+            // The engine has said its last word.
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let bytes = plain.len().min(max);
         let mut out = inner.begin_out(bytes, &self.buffers);
         let mut sealed = 0;
         while sealed < bytes {
@@ -255,9 +259,10 @@ impl Inner {
 
     /// A buffer for so much plaintext and its records, that begins with what is pending.
     fn begin_out(&mut self, bytes: usize, buffers: &Rc<Buffers>) -> Buffer {
-        let records = if bytes > super::pace::RECORD_MAX { bytes / 1_024 } else { 1 };
-        let mut out =
-            buffers.take(bytes + (records + 2).min(32) * super::engine::OVERHEAD + self.pending.len());
+        // Some records more than full ones, since the first may be small.
+        let records = 16 + bytes / super::pace::RECORD_MAX;
+        let records = if bytes > super::pace::RECORD_MAX { records } else { 2 };
+        let mut out = buffers.take(bytes + records * super::engine::OVERHEAD + self.pending.len());
         out.append().extend_from_slice(self.pending.filled());
         self.pending = Buffer::empty();
         out

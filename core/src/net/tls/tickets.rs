@@ -2,7 +2,7 @@
 //!
 //! A ticket is the session itself, encrypted with a key that only we know, so that nobody has to remember it. The keys
 //! are published whole: a handshake takes no lock. A ticket is the key's name, a random nonce, and the session under
-//! AES-256-GCM, which also vouches for the name.
+//! AES-256-GCM, which also vouches for what the ticket is good for.
 
 use std::sync::Arc;
 
@@ -65,7 +65,7 @@ impl KeyRing {
         Self { keys: keys.iter().filter_map(ready).collect() }
     }
 
-    fn seal(&self, session: &[u8]) -> Option<Vec<u8>> {
+    fn seal(&self, session: &[u8], context: &[u8]) -> Option<Vec<u8>> {
         let Ready { name, key } = self.keys.first()?;
         let mut nonce = [0; NONCE_LEN];
         rand::fill(&mut nonce).ok()?;
@@ -75,27 +75,29 @@ impl KeyRing {
         ticket.extend_from_slice(session);
         let text = ticket.get_mut(NAME_BYTES + NONCE_LEN..)?;
         let nonce = Nonce::assume_unique_for_key(nonce);
-        let tag = key.seal_in_place_separate_tag(nonce, Aad::from(name), text).ok()?;
+        let tag = key.seal_in_place_separate_tag(nonce, Aad::from(context), text).ok()?;
         ticket.extend_from_slice(tag.as_ref());
         Some(ticket)
     }
 
-    fn open(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+    fn open(&self, ticket: &[u8], context: &[u8]) -> Option<Vec<u8>> {
         let (name, rest) = ticket.split_at_checked(NAME_BYTES)?;
         let (nonce, text) = rest.split_at_checked(NONCE_LEN)?;
         let Ready { key, .. } = self.keys.iter().find(|ready| ready.name == name)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let mut session = text.to_vec();
-        let len = key.open_in_place(nonce, Aad::from(name), &mut session).ok()?.len();
+        let len = key.open_in_place(nonce, Aad::from(context), &mut session).ok()?.len();
         session.truncate(len);
         Some(session)
     }
 }
 
-/// Makes and opens tickets with the keys that are published. All workers have the same one.
+/// Makes and opens tickets with the keys that are published. All workers have the same keys.
 #[derive(Clone)]
 pub struct Tickets {
     ring: Arc<ArcSwap<KeyRing>>,
+    /// What a ticket is good for: it opens in no other context.
+    context: Arc<[u8]>,
 }
 
 impl std::fmt::Debug for Tickets {
@@ -106,7 +108,7 @@ impl std::fmt::Debug for Tickets {
 
 impl Default for Tickets {
     fn default() -> Self {
-        Self { ring: Arc::new(ArcSwap::from_pointee(KeyRing::default())) }
+        Self { ring: Arc::new(ArcSwap::from_pointee(KeyRing::default())), context: Arc::new([]) }
     }
 }
 
@@ -114,6 +116,13 @@ impl Tickets {
     /// Publishes these keys, the newest first.
     pub fn publish(&self, keys: &[TicketKey]) {
         self.ring.store(Arc::new(KeyRing::new(keys)));
+    }
+
+    /// The same keys for tickets that are good for something else. A session that goes on is not asked again who it is
+    /// with, so one that began where nobody was asked must not go on where clients are.
+    #[must_use]
+    pub fn within(&self, context: &[u8]) -> Self {
+        Self { ring: Arc::clone(&self.ring), context: context.into() }
     }
 }
 
@@ -127,11 +136,11 @@ impl ProducesTickets for Tickets {
     }
 
     fn encrypt(&self, session: &[u8]) -> Option<Vec<u8>> {
-        self.ring.load().seal(session)
+        self.ring.load().seal(session, &self.context)
     }
 
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
-        self.ring.load().open(ticket)
+        self.ring.load().open(ticket, &self.context)
     }
 }
 
@@ -152,6 +161,16 @@ mod tests {
         assert!(tickets.encrypt(b"").unwrap().starts_with(&keys[1].name));
         tickets.publish(&keys[1..]);
         assert!(tickets.decrypt(&ticket).is_none());
+    }
+
+    #[test]
+    fn a_ticket_is_good_in_its_context_only() {
+        let tickets = Tickets::default();
+        tickets.publish(&[TicketKey::new(0).unwrap()]);
+        let (one, other) = (tickets.within(b"one"), tickets.within(b"other"));
+        let ticket = one.encrypt(b"session").unwrap();
+        assert!(tickets.within(b"one").decrypt(&ticket).is_some());
+        assert!(other.decrypt(&ticket).is_none() && tickets.decrypt(&ticket).is_none());
     }
 
     #[test]

@@ -164,7 +164,7 @@ fn tickets_cut_into_records_survive_what_is_sent_meanwhile() {
             let mut text = Buffers::new().take(16);
             text.append().extend_from_slice(b"meanwhile");
             session.begin(9);
-            let sealed = session.seal(&mut text, 9).unwrap();
+            let sealed = session.seal(&mut text, 9, 9).unwrap();
             server.read_tls(&mut sealed.filled()).unwrap();
             server.process_new_packets().unwrap();
             let mut nine = [0; 9];
@@ -192,7 +192,7 @@ fn a_long_message_is_sealed_in_pieces_that_say_the_same() {
                 session.begin(len);
                 let (mut got, mut sent) = (Vec::new(), 0);
                 while !plain.is_empty() {
-                    let sealed = session.seal(&mut plain, len).unwrap();
+                    let sealed = session.seal(&mut plain, len, PIECE).unwrap();
                     sent += sealed.len();
                     let mut bytes = sealed.filled();
                     while !bytes.is_empty() {
