@@ -40,6 +40,12 @@ pub enum Fault {
     Trace,
     /// The request passed this gateway too often.
     Loop,
+    /// TLS on a port that speaks plain HTTP.
+    TlsOnPlain,
+    /// The client named another host in its TLS handshake, and no certificate of that is for this one.
+    Misdirected,
+    /// The route demands a client certificate, and the client has shown none.
+    NoClientCertificate,
     /// No route matches.
     NoRoute,
     /// A route matches in all but the method.
@@ -70,6 +76,12 @@ pub enum Fault {
     ConnectTimeout,
     /// Connecting failed otherwise.
     ConnectFailed,
+    /// The endpoint's certificate is not one to be believed.
+    UpstreamCertificate,
+    /// The TLS handshake with the endpoint failed.
+    UpstreamHandshake,
+    /// The endpoint did not choose the protocol that it is to speak.
+    UpstreamAlpn,
     /// The connection broke before a response head.
     ResetBeforeHead,
     /// The endpoint refused the request's stream, or was going away: nothing was done about it (RFC 9113, 8.7).
@@ -144,6 +156,14 @@ impl Fault {
             Self::Loop => {
                 (508, "request.loop", "The request passed this gateway too often", Downstream, Never)
             }
+            Self::TlsOnPlain => (0, "request.tls_on_plain", "TLS on a port of plain HTTP", Downstream, Never),
+            Self::Misdirected => {
+                let message = "This connection is for another host: ask again on one of its own";
+                (421, "request.misdirected", message, Downstream, Never)
+            }
+            Self::NoClientCertificate => {
+                (403, "tls.client_certificate", "A client certificate is needed here", Downstream, Never)
+            }
             Self::NoRoute => (404, "route.not_found", "Not found", Downstream, Never),
             Self::Method => (405, "route.method", "Method not allowed", Downstream, Never),
             Self::BodyTooLarge => (413, "limit.body", "Request body too large", Downstream, Never),
@@ -174,6 +194,9 @@ impl Fault {
             | Self::ConnectRefused
             | Self::ConnectTimeout
             | Self::ConnectFailed
+            | Self::UpstreamCertificate
+            | Self::UpstreamHandshake
+            | Self::UpstreamAlpn
             | Self::ResetBeforeHead
             | Self::ResetWithinHead
             | Self::Unprocessed
@@ -205,6 +228,15 @@ impl Fault {
             }
             Self::ConnectFailed => {
                 (502, "upstream.connect.failed", "Upstream cannot be reached", Upstream, Safe)
+            }
+            Self::UpstreamCertificate => {
+                (502, "upstream.tls.certificate", "Upstream's certificate is not valid", Upstream, Safe)
+            }
+            Self::UpstreamHandshake => {
+                (502, "upstream.tls.handshake", "Upstream and TLS do not come together", Upstream, Safe)
+            }
+            Self::UpstreamAlpn => {
+                (502, "upstream.tls.alpn", "Upstream does not speak the protocol", Upstream, Safe)
             }
             Self::ResetBeforeHead => {
                 let message = "Upstream closed before it answered";

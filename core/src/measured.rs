@@ -29,7 +29,7 @@ impl Members {
             let address = SocketAddress::Tcp(([127, 0, 0, 1], port).into());
             let (endpoint, host) = (Arc::from(port.to_string()), Arc::from("measured"));
             let member = Member { endpoint, metric: 0, address, host, weight, healthy: true };
-            let pool = pools.pool(&name, &member, Terms::LEAST);
+            let pool = pools.pool(&name, &member, Terms::LEAST, None);
             Rc::new(Seat { member, pool, turn: Turn::default() })
         };
         Self { seats: (1..).zip(weights).map(seat).collect() }

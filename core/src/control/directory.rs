@@ -41,15 +41,16 @@ pub(super) fn addresses(endpoint: &Endpoint, resolved: &Resolved) -> Vec<SocketA
 }
 
 /// The `Host` of an endpoint when the client's is not preserved.
-pub(super) fn host(endpoint: &Endpoint) -> Arc<str> {
+pub(super) fn host(upstream: &Upstream, endpoint: &Endpoint) -> Arc<str> {
+    let usual = if upstream.tls.is_some() { 443 } else { 80 };
     match &endpoint.address {
-        Address::Socket(address) if address.port() == 80 => match address.ip() {
+        Address::Socket(address) if address.port() == usual => match address.ip() {
             IpAddr::V4(ip) => ip.to_string().into(),
             IpAddr::V6(ip) => format!("[{ip}]").into(),
         },
         Address::Socket(address) => address.to_string().into(),
         Address::Unix(_) => "localhost".into(),
-        Address::Name(name, 80) => Arc::clone(name),
+        Address::Name(name, port) if *port == usual => Arc::clone(name),
         Address::Name(name, port) => format!("{name}:{port}").into(),
     }
 }
@@ -70,7 +71,7 @@ pub(super) fn build(
                 addresses(endpoint, resolved).into_iter().map(move |address| Member {
                     endpoint: Arc::clone(&endpoint.text),
                     metric: endpoint.metric,
-                    host: host(endpoint),
+                    host: host(upstream, endpoint),
                     weight: endpoint.weight,
                     healthy: is_healthy(upstream, endpoint, &address),
                     address,
@@ -170,7 +171,7 @@ pub(super) mod tests {
             (Address::Unix("/run/app.sock".into()), "localhost"),
         ];
         for (address, expected) in cases {
-            assert_eq!(&*host(&endpoint("e", address)), expected);
+            assert_eq!(&*host(&upstream("u", Vec::new()), &endpoint("e", address)), expected);
         }
     }
 }

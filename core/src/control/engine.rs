@@ -11,11 +11,13 @@ use ringway_config::load::{Loaded, Names, Secrets, load_file, load_str};
 use ringway_config::snapshot::{AccessSink, Epoch};
 
 use super::process::{self, Signal};
-use super::reload::LoadOutcome;
+use super::reload::{LoadOutcome, Reading};
 use super::resolve::Resolution;
 use super::sockets::Bound;
 use super::start::{Hand, prepare, too_few_files};
 use super::state::{Control, Phase, Standing};
+use super::tickets;
+use crate::clock;
 use crate::log::access::AccessWriter;
 use crate::log::{Level, operator, say};
 use crate::net::{self, Mailbox, MailboxSender, RuntimeError, mailbox};
@@ -112,6 +114,10 @@ pub(super) enum Event {
     SeatDue(Epoch),
     /// Former snapshots may be free by now.
     RetireDue,
+    /// Files that the snapshot was made from hold something else now.
+    FilesChanged,
+    /// The keys of session tickets are to be looked at.
+    KeysDue,
     /// Readiness was red for `drain_delay`.
     DrainDelayed,
     /// The drain has had its time.
@@ -190,6 +196,8 @@ impl Control {
         net::spawn(forward(reports, self.events.clone()));
         self.follow_names();
         self.after(NAMES_TIMEOUT, Event::NamesDue(Epoch(1)));
+        self.watch.follow(&self.live.borrow().snapshot.files);
+        self.after(tickets::LOOK, Event::KeysDue);
         let mut parts = Some((hands, bound));
         let end = loop {
             if self.may_start()
@@ -215,7 +223,9 @@ impl Control {
     /// Takes in one event.
     fn handle(self: &Rc<Self>, event: Event) -> Next {
         match event {
-            Event::Signal(Signal::Reload) => self.reload(),
+            Event::Signal(Signal::Reload) => self.reload(Reading::File),
+            Event::FilesChanged => self.reload(Reading::Same),
+            Event::KeysDue => self.keys_due(),
             Event::Signal(Signal::Reopen) => self.reopen_logs(),
             Event::Signal(Signal::Drain) => return self.drain(),
             Event::Report(report) => return self.reported(report),
@@ -261,6 +271,11 @@ impl Control {
         } else {
             self.commit_staged(epoch);
         }
+    }
+
+    fn keys_due(&self) {
+        self.ticket_keys.borrow_mut().look(clock::wall().as_secs());
+        self.after(tickets::LOOK, Event::KeysDue);
     }
 
     /// Tells control something later.

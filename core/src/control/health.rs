@@ -6,9 +6,13 @@ use std::sync::Arc;
 
 use ringway_config::Snapshot;
 use ringway_config::snapshot::{Endpoint, HealthCheck, Upstream};
+use ringway_config::tls::UpstreamTls;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 
 use super::directory::{Resolved, addresses, host};
 use crate::net::SocketAddress;
+use crate::upstream::server_name;
 
 /// What a check is about. The same upstream, endpoint and address are the same member, whatever else a reload
 /// changes.
@@ -29,7 +33,36 @@ pub(super) struct Wanted {
     pub(super) check: HealthCheck,
     /// The `Host` to send.
     pub(super) host: Arc<str>,
+    /// What TLS is spoken with; none: it is in clear.
+    pub(super) tls: Option<Secure>,
 }
+
+/// What TLS a check is made with.
+#[derive(Debug, Clone)]
+pub(super) struct Secure {
+    /// How the endpoint is asked: for HTTP/1.1, whatever requests speak.
+    pub(super) config: Arc<ClientConfig>,
+    /// None: nothing of the endpoint is a name that could be asked for.
+    pub(super) name: Option<ServerName<'static>>,
+    fingerprint: u64,
+}
+
+impl Secure {
+    fn new(tls: &UpstreamTls, host: &str) -> Self {
+        let mut config = ClientConfig::clone(&tls.client);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let name = tls.server_name.clone().or_else(|| server_name(host));
+        Self { config: Arc::new(config), name, fingerprint: tls.fingerprint }
+    }
+}
+
+impl PartialEq for Secure {
+    fn eq(&self, other: &Self) -> bool {
+        (self.fingerprint, &self.name) == (other.fingerprint, &other.name)
+    }
+}
+
+impl Eq for Secure {}
 
 /// What is known of one member. Healthy until shown otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,9 +98,11 @@ impl Health {
         for upstream in &snapshot.upstreams {
             let Some(check) = &upstream.health else { continue };
             for endpoint in &upstream.endpoints {
-                let host = check.host.clone().unwrap_or_else(|| host(endpoint));
+                let own = host(upstream, endpoint);
+                let host = check.host.clone().unwrap_or_else(|| Arc::clone(&own));
                 for address in addresses(endpoint, resolved) {
-                    let want = Wanted { check: check.clone(), host: Arc::clone(&host) };
+                    let tls = upstream.tls.as_deref().map(|tls| Secure::new(tls, &own));
+                    let want = Wanted { check: check.clone(), host: Arc::clone(&host), tls };
                     wanted.insert(identity(upstream, endpoint, &address), want);
                 }
             }

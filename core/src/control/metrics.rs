@@ -162,9 +162,11 @@ impl Control {
         for (count, kind, name, help) in PLAIN {
             page.single(name, kind, help, total(&readers, count));
         }
+        handshakes(&mut page, &readers);
         reasons(&mut page, &readers);
         endpoints(&mut page, &readers, &live);
         health(&mut page, &live);
+        certificates(&mut page, &live);
         self.of_workers(&mut page);
         self.of_control(&mut page, &live);
         Reply {
@@ -294,10 +296,39 @@ fn durations(page: &mut Page, readers: &[&Reader], live: &Live) {
     }
 }
 
+/// What reasons of handshakes begin with, which are no requests.
+const HANDSHAKE: &str = "handshake.";
+
+fn handshakes(page: &mut Page, readers: &[&Reader]) {
+    let name = "ringway_tls_handshakes_total";
+    page.family(name, Kind::Counter, "TLS handshakes of clients, by result.");
+    let results = [
+        ("full", Count::HandshakesFull),
+        ("resumed", Count::HandshakesResumed),
+        ("failed", Count::HandshakesFailed),
+    ];
+    for (result, count) in results {
+        page.sample(name, &[("result", result)], total(readers, count));
+    }
+    let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
+    for (word, count) in readers.iter().flat_map(|reader| reader.reasons()) {
+        if word.starts_with(HANDSHAKE) {
+            *sums.entry(word).or_default() += count;
+        }
+    }
+    let name = "ringway_tls_handshake_failures_total";
+    page.family(name, Kind::Counter, "TLS handshakes of clients that failed, by reason.");
+    for (word, count) in sums {
+        page.sample(name, &[("reason", word)], count);
+    }
+}
+
 fn reasons(page: &mut Page, readers: &[&Reader]) {
     let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
     for (word, count) in readers.iter().flat_map(|reader| reader.reasons()) {
-        *sums.entry(word).or_default() += count;
+        if !word.starts_with(HANDSHAKE) {
+            *sums.entry(word).or_default() += count;
+        }
     }
     let name = "ringway_requests_by_reason_total";
     page.family(name, Kind::Counter, "Requests that Ringway answered itself or cut, by reason.");
@@ -324,6 +355,20 @@ fn endpoints(page: &mut Page, readers: &[&Reader], live: &Live) {
         let other: u64 = readers.iter().map(|reader| reader.endpoint_other().count(count)).sum();
         if other > 0 {
             page.sample(name, &[("service", OTHER_LABEL), ("endpoint", OTHER_LABEL)], other);
+        }
+    }
+}
+
+fn certificates(page: &mut Page, live: &Live) {
+    let name = "ringway_certificate_expiry_timestamp_seconds";
+    page.family(name, Kind::Gauge, "When a certificate of a listener expires, in seconds since 1970.");
+    for listener in &live.snapshot.listeners {
+        let Some(tls) = &listener.tls else { continue };
+        for certificate in tls.certificates.all() {
+            let first = certificate.names.first().map(ToString::to_string).unwrap_or_default();
+            let key = certificate.kind.to_string();
+            let labels = [("listener", &*listener.name), ("name", &first), ("key", &key)];
+            page.sample(name, &labels, certificate.not_after);
         }
     }
 }

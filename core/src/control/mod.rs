@@ -20,5 +20,7 @@ mod serve;
 mod sockets;
 mod start;
 mod state;
+mod tickets;
+mod watch;
 
 pub use engine::{EngineError, Options, Ready, Source, run};

@@ -8,8 +8,9 @@ use std::rc::Rc;
 use ringway_http::h1::{HeadReader, write_request};
 use ringway_http::{Fields, Framing, Limits, Method, ResponseHead};
 
-use super::health::{Identity, Wanted};
+use super::health::{Identity, Secure, Wanted};
 use crate::clock::Clock;
+use crate::net::tls;
 use crate::net::{self, Buffers, NetError, Timers};
 
 /// Told the member, what was wanted, and why the check failed.
@@ -84,6 +85,13 @@ async fn ask(member: &Identity, wanted: &Wanted, tools: &Tools) -> Result<Result
     deadline.set(tools.clock.now().after(wanted.check.timeout));
     let stream = net::connect(&member.address, &deadline).await?;
     let (mut reader, mut writer) = stream.split(&tools.buffers);
+    if let Some(Secure { config, name, .. }) = &wanted.tls {
+        let Some(name) = name.clone() else { return Ok(Err("its TLS has no name to ask for".to_owned())) };
+        let shaken = Box::pin(tls::connect(&mut reader, &mut writer, config, name, &deadline)).await;
+        if let Err(error) = shaken {
+            return Ok(Err(format!("TLS: {error}")));
+        }
+    }
 
     let mut fields = Fields::new();
     for (name, value) in
@@ -163,7 +171,7 @@ mod tests {
                 done.send(()).unwrap();
             };
             let mut probes = Probes::default();
-            let wanted = Wanted { check, host: "a.example".into() };
+            let wanted = Wanted { check, host: "a.example".into(), tls: None };
             probes.follow(BTreeMap::from([(member, wanted)]), &tools(Rc::new(told)));
             finished.recv().await;
             outcome.take().unwrap()

@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringway_config::load::{Loaded, Names};
+use ringway_config::error::ConfigErrors;
+use ringway_config::load::{Loaded, Names, Secrets, load_str};
 use ringway_config::snapshot::Epoch;
 use ringway_config::{Snapshot, diff};
 
@@ -16,6 +17,7 @@ use super::engine::{Event, NAMES_TIMEOUT, access_refused, load};
 use super::pages::Served;
 use super::sockets::{self, Bound, Which};
 use super::state::{Control, Phase};
+use super::tickets::TicketKeys;
 use crate::clock::Moment;
 use crate::log::access::{AccessWriter, OpenSink};
 use crate::log::{Level, operator, say};
@@ -58,9 +60,19 @@ pub(super) struct Seating {
     changes: Vec<String>,
 }
 
+/// What a reload reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Reading {
+    /// The text that is in force already, with the files that it names as they are now: an unfinished edit of the
+    /// configuration must not come in with a new certificate.
+    Same,
+    /// The configuration's file, and all that it names.
+    File,
+}
+
 impl Control {
     /// Starts a reload, or notes that one is to follow the one under way.
-    pub(super) fn reload(self: &Rc<Self>) {
+    pub(super) fn reload(self: &Rc<Self>, reading: Reading) {
         let mut live = self.live.borrow_mut();
         if live.phase == Phase::Draining {
             say(Level::Warn, "reload.ignored", "not reloading: Ringway is draining", &[]);
@@ -68,16 +80,20 @@ impl Control {
         }
         let is_busy = live.phase != Phase::Running || live.staged.is_some() || live.seating.is_some();
         let Some(names) = live.names.take_if(|_| !is_busy) else {
-            live.reload_again = true;
+            // The one that reads more does for both.
+            live.reload_again = live.reload_again.max(Some(reading));
             return;
         };
-        live.reload_again = false;
+        live.reload_again = None;
         let (hand, handed) = crossbeam_channel::bounded::<Names>(1);
         let (source, old, began) = (self.source.clone(), Arc::clone(&live.snapshot), self.clock.now());
         let events = self.events.clone();
         let started = std::thread::Builder::new().name("reload".to_owned()).spawn(move || {
             let Ok(mut names) = handed.recv() else { return };
-            let read = std::panic::catch_unwind(AssertUnwindSafe(|| load(&source, &mut names)));
+            let read = std::panic::catch_unwind(AssertUnwindSafe(|| match reading {
+                Reading::File => load(&source, &mut names),
+                Reading::Same => load_again(&old, &mut names),
+            }));
             let result = match read {
                 Ok(Ok(loaded)) => {
                     let changes = diff(&old, &loaded.snapshot);
@@ -203,7 +219,12 @@ impl Control {
         live.labels.learn(&snapshot);
         live.held = live.held.after(&snapshot, &bound, self.clock.now());
         live.served = served;
+        self.watch.follow(&snapshot.files);
         let former = std::mem::replace(&mut live.snapshot, Arc::clone(&snapshot));
+        if former.server.state_dir != snapshot.server.state_dir {
+            let folder = snapshot.server.state_dir.as_deref();
+            *self.ticket_keys.borrow_mut() = TicketKeys::new(self.tickets.clone(), folder);
+        }
         live.retired.push(former);
         live.seating = Some(seating);
         drop(live);
@@ -282,8 +303,9 @@ impl Control {
 
     /// Starts the reload that was asked for in the meantime.
     pub(super) fn reload_if_asked(self: &Rc<Self>) {
-        if self.live.borrow().reload_again {
-            self.reload();
+        let again = self.live.borrow().reload_again;
+        if let Some(reading) = again {
+            self.reload(reading);
         }
     }
 
@@ -302,8 +324,14 @@ impl Control {
     }
 }
 
+/// Reads what a snapshot was made from again, but for its text.
+fn load_again(old: &Snapshot, names: &mut Names) -> Result<Loaded, ConfigErrors> {
+    let source = &old.source;
+    load_str(&source.file, &source.text, &source.base, names, Secrets::Resolve)
+}
+
 /// One line for each error.
-fn lines(errors: &ringway_config::error::ConfigErrors) -> Vec<String> {
+fn lines(errors: &ConfigErrors) -> Vec<String> {
     errors.0.iter().map(ToString::to_string).collect()
 }
 

@@ -21,9 +21,12 @@ use super::probe::Probes;
 use super::resolve::Services;
 use super::sockets::{self, Bound, Held, Which};
 use super::state::{Control, Live, Phase, Standing, Tally, Worker};
+use super::tickets::TicketKeys;
+use super::watch::Watch;
 use crate::clock::{self, Clock};
 use crate::log::access::AccessWriter;
 use crate::log::{Level, say};
+use crate::net::tls::Tickets;
 use crate::net::{Buffers, DriverInfo, Mailbox, MailboxSender, Timers, mailbox};
 use crate::shard::{Reader, Shard};
 use crate::worker::cap::ConnectionCap;
@@ -90,6 +93,8 @@ pub(super) fn prepare(
     }
     let mut labels = Labels::default();
     labels.learn(&snapshot);
+    let (tickets, folder) = (Tickets::default(), snapshot.server.state_dir.clone());
+    let watch = Watch::start(events.clone()).map_err(system("starting the thread watch"))?;
     let live = Live {
         phase: Phase::Resolving,
         directory: directory::build(&snapshot, &Resolved::new(), |_, _, _| true, None),
@@ -106,7 +111,7 @@ pub(super) fn prepare(
         staged: None,
         retired: Vec::new(),
         seating: None,
-        reload_again: false,
+        reload_again: None,
         warnings: loaded.warnings,
         snapshot: Arc::clone(&snapshot),
     };
@@ -121,6 +126,9 @@ pub(super) fn prepare(
         events,
         access,
         connections: ConnectionCap::new(snapshot.server.max_connections),
+        ticket_keys: RefCell::new(TicketKeys::new(tickets.clone(), folder.as_deref())),
+        tickets,
+        watch,
         workers,
         live: RefCell::new(live),
     };
@@ -160,6 +168,7 @@ impl Control {
                 shard: Arc::clone(&worker.shard),
                 access: self.access.log(),
                 connections: Arc::clone(&self.connections),
+                tickets: self.tickets.clone(),
             };
             let events = self.events.clone();
             std::thread::Builder::new()

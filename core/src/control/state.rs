@@ -18,12 +18,15 @@ use super::labels::Labels;
 use super::outbox::Outbox;
 use super::pages::Served;
 use super::probe::{self, Probes};
-use super::reload::{Seating, Staged};
+use super::reload::{Reading, Seating, Staged};
 use super::resolve::{Resolution, Services};
 use super::sockets::Held;
+use super::tickets::TicketKeys;
+use super::watch::Watch;
 use crate::clock::{Clock, Moment};
 use crate::log::access::AccessWriter;
 use crate::log::{Level, say};
+use crate::net::tls::Tickets;
 use crate::net::{Buffers, DriverInfo, MailboxSender, Timers};
 use crate::shard;
 use crate::worker::cap::ConnectionCap;
@@ -43,6 +46,12 @@ pub(super) struct Control {
     pub(super) services: Services,
     pub(super) access: AccessWriter,
     pub(super) connections: Arc<ConnectionCap>,
+    /// Publishes the keys of session tickets to the workers.
+    pub(super) tickets: Tickets,
+    /// Looks after the files of certificates.
+    pub(super) watch: Watch,
+    /// Those keys.
+    pub(super) ticket_keys: RefCell<TicketKeys>,
     pub(super) workers: Vec<Worker>,
     /// Never borrowed across an await.
     pub(super) live: RefCell<Live>,
@@ -115,7 +124,7 @@ pub(super) struct Live {
     /// The reload that workers are seating.
     pub(super) seating: Option<Seating>,
     /// A reload was asked for while another was under way.
-    pub(super) reload_again: bool,
+    pub(super) reload_again: Option<Reading>,
     /// Said once all workers run, so that the first line is which driver they run on.
     pub(super) warnings: Vec<String>,
 }
@@ -260,8 +269,5 @@ impl Live {
 
 /// An address for people.
 pub(super) fn address_text(address: &crate::net::SocketAddress) -> String {
-    match address {
-        crate::net::SocketAddress::Tcp(address) => address.to_string(),
-        crate::net::SocketAddress::Unix(path) => format!("unix:{}", path.display()),
-    }
+    address.to_string()
 }

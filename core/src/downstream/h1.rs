@@ -118,6 +118,9 @@ async fn read_head(
                 Err(_) if may_be_http2 && is_another_protocol(connection.input.filled()) => {
                     return Head::Gone;
                 }
+                Err(_) if connection.served == 0 && is_tls(connection.input.filled()) => {
+                    return Head::Refused(Fault::TlsOnPlain);
+                }
                 Err(error) => return Head::Refused(Fault::Head(error)),
             }
         }
@@ -128,6 +131,11 @@ async fn read_head(
             Err(NetError::TimedOut) => return Head::Refused(Fault::HeaderTimeout),
         }
     }
+}
+
+/// Whether this is how a TLS client begins: a record of its handshake (RFC 8446, 5.1).
+fn is_tls(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0x16, 0x03])
 }
 
 /// Reads the PROXY header that the listener demands. `None`: it is missing, malformed, late, or from somebody

@@ -15,7 +15,12 @@ const LINGER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Ends the sending side, and reads until the client has closed too.
 pub(super) async fn linger(local: &Rc<Local>, mut connection: Connection) {
-    super::settle(&mut connection).await;
+    read_out(local, &mut connection).await;
+}
+
+/// The same for a connection that is dropped next.
+pub(super) async fn read_out(local: &Local, connection: &mut Connection) {
+    super::settle(connection).await;
     connection.writer.finish();
     connection.input.clear();
     connection.set_deadline(local, local.now().after(LINGER_TIME));

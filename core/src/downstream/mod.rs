@@ -6,6 +6,7 @@ mod h2;
 mod linger;
 pub mod proxy_protocol;
 mod runner;
+mod secure;
 
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -14,6 +15,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::net::tls::Alpn;
 use crate::net::{self, Buffer, Hold, Reader, Stream, Writer};
 use crate::shard::{Count, Held};
 use crate::wire::{self, Inlet, Outlet};
@@ -21,6 +23,7 @@ use crate::worker::cap::Permit;
 use crate::worker::{Entry, ListenerSeat, Local, Registry, Stay};
 use runner::Job;
 pub(crate) use runner::Runners;
+pub(crate) use secure::Secured;
 
 /// A client whose next request comes within this time of its last answer is expected to do so again, and is waited for
 /// with a buffer.
@@ -40,9 +43,11 @@ pub(crate) struct Connection {
     pub(crate) peer_ip: IpAddr,
     /// Whether that address is a trusted proxy's.
     pub(crate) trusted: bool,
+    /// What is known of its TLS; none: it is in clear.
+    pub(crate) secured: Option<Rc<Secured>>,
     /// Requests begun.
     pub(crate) served: u64,
-    /// When it was accepted.
+    /// When it was accepted, or its handshake was done.
     pub(crate) accepted: Moment,
     /// What a connection of its own holds; a stream has none of it.
     _held: Option<(Permit, Held)>,
@@ -58,6 +63,7 @@ impl Connection {
             stay,
             peer_ip: self.peer_ip,
             trusted: self.trusted,
+            secured: self.secured.clone(),
             served: self.served,
             accepted: self.accepted,
             _held: None,
@@ -73,7 +79,8 @@ impl Connection {
     /// Whether its first bytes may be HTTP/2's preface.
     fn may_speak_http2(&self) -> bool {
         let spoken = self.stay.entry.listener.with_spec(|spec| spec.http2);
-        spoken == Some(true) && matches!(self.reader, Inlet::Socket(_))
+        // Over TLS it is chosen in the handshake, and in no other way (RFC 9113, 3.2).
+        spoken == Some(true) && matches!(self.reader, Inlet::Socket(_)) && self.secured.is_none()
     }
 
     /// Moves the deadline of waits on the client. A cut connection's stays in the past.
@@ -127,6 +134,7 @@ pub(crate) fn spawn(
         stay: Registry::enter(local, entry),
         peer_ip: ip,
         trusted,
+        secured: None,
         served: 0,
         accepted: local.now(),
         _held: Some((permit, local.counts.hold(Count::ConnectionsActive))),
@@ -146,8 +154,10 @@ enum Idle {
 /// wait is boxed here, or recycled by [`Runners`].
 async fn serve(mut connection: Box<Connection>) {
     let local = Rc::clone(connection.stay.local());
-    if open(&local, &mut connection).await.is_none() {
-        return;
+    match open(&local, &mut connection).await {
+        Some(Alpn::H1) => {}
+        Some(Alpn::H2) => return Box::pin(h2::serve(&local, *connection)).await,
+        None => return,
     }
     let mut began = None;
     loop {
@@ -181,17 +191,20 @@ async fn settle(connection: &mut Connection) {
     let _ = Box::pin(connection.writer.settle(&connection.stay.entry.deadline)).await;
 }
 
-/// Sees a connection from the accept to its first byte.
-async fn open(local: &Local, connection: &mut Connection) -> Option<()> {
+/// Sees a connection from the accept to its first byte, or to the choice of HTTP/2 in its handshake.
+async fn open(local: &Local, connection: &mut Connection) -> Option<Alpn> {
     let listener = &connection.stay.entry.listener;
-    let (header_timeout, proxied) =
-        listener.with_spec(|spec| (spec.limits.header_timeout, spec.proxy_protocol))?;
+    let (header_timeout, proxied, is_secure) =
+        listener.with_spec(|spec| (spec.limits.header_timeout, spec.proxy_protocol, spec.tls.is_some()))?;
     if proxied {
         let header = Box::pin(h1::proxy_header(local, connection, header_timeout));
         if header.await.is_none() {
             local.counts.add(Count::ProxyHeaderRefused, 1);
             return None;
         }
+    }
+    if is_secure && Box::pin(secure::shake(local, connection)).await? == Alpn::H2 {
+        return Some(Alpn::H2);
     }
     // The first request is often there as soon as the connection is.
     if connection.input.is_empty()
@@ -203,11 +216,11 @@ async fn open(local: &Local, connection: &mut Connection) -> Option<()> {
         // A connection that never sends a byte is held to the header timeout, later waits to the idle timeout.
         let until = connection.accepted.after(header_timeout);
         return match idle(local, connection, until).await {
-            Idle::Readable => Some(()),
+            Idle::Readable => Some(Alpn::H1),
             Idle::Over => None,
         };
     }
-    Some(())
+    Some(Alpn::H1)
 }
 
 /// Waits for the next request after an answer; says when its first bytes came, or `None` when the wait is over.

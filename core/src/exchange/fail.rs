@@ -19,6 +19,9 @@ struct ErrorText<'a> {
     request_id: &'a str,
 }
 
+/// A fatal alert, `handshake_failure` (RFC 8446, 6): that much of TLS is spoken on a plain port.
+const TLS_ALERT: [u8; 7] = [0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x28];
+
 impl Exchange<'_> {
     /// Answers a fault, or, when a response is under way, ends it such that the client sees that it is cut.
     pub(super) async fn fail(&mut self, fault: Fault) -> After {
@@ -26,9 +29,17 @@ impl Exchange<'_> {
         let described = fault.describe();
         self.record.fault(fault);
         if self.record.has_responded() {
+            self.connection.writer.leave_cut();
             // An HTTP/1.0 client knows the end by the close alone: only a reset tells it that this is not the end.
             let by_close = self.scratch.request.version == Version::Http10;
             return if by_close { After::Reset } else { After::Close };
+        }
+        if fault == Fault::TlsOnPlain {
+            let mut alert = self.local.buffers.take(TLS_ALERT.len());
+            alert.append().extend_from_slice(&TLS_ALERT);
+            // What cannot be sent at once is not owed.
+            let _ = self.connection.writer.post(alert);
+            return After::Linger;
         }
         if described.status == 0 {
             return After::Close;

@@ -20,7 +20,7 @@ mod tunnel;
 use std::rc::Rc;
 
 use ringway_config::routes::Found;
-use ringway_config::snapshot::{Limits, ListenerId, Route, RouteId, Terminal};
+use ringway_config::snapshot::{ClientCertificate, Limits, ListenerId, Route, RouteId, Terminal};
 use ringway_filters::{Scheme, Verdict};
 use ringway_http::grpc::web::Coding;
 use ringway_http::{Framing, HeadError, Known, Method};
@@ -179,9 +179,10 @@ impl<'a> Exchange<'a> {
         let server = &self.plan.snapshot.server;
         let Scratch { request, facts, .. } = &mut *self.scratch;
         let (peer, trusted) = (self.connection.peer_ip, self.connection.trusted);
+        let own = if self.connection.secured.is_some() { Scheme::Https } else { Scheme::Http };
         facts.clear();
         facts.client_ip = forwarded::client_ip(&request.fields, peer, trusted, server);
-        facts.scheme = forwarded::scheme(&request.fields, peer, trusted, server, Scheme::Http);
+        facts.scheme = forwarded::scheme(&request.fields, peer, trusted, server, own);
         facts.host.push_str(request.host());
         let kept = request.fields.known(Known::XRequestId).filter(|_| trusted);
         match kept.and_then(forwarded::acceptable_request_id) {
@@ -195,6 +196,13 @@ impl<'a> Exchange<'a> {
         let Scratch { request, facts, text, .. } = &mut *self.scratch;
         if request.method == Method::Connect {
             return Err(Step::Fault(Fault::Connect));
+        }
+        if let Some(name) = self.connection.secured.as_ref().and_then(|tls| tls.server_name.as_deref())
+            && let Some(tls) = plan.secure(self.listener)
+            && !facts.host.is_empty()
+            && !tls.tls.may_ask_for(name, &facts.host)
+        {
+            return Err(Step::Fault(Fault::Misdirected));
         }
         if forwarded::via_hops(&request.fields) >= forwarded::VIA_HOPS_MAX {
             return Err(Step::Fault(Fault::Loop));
@@ -238,6 +246,11 @@ impl<'a> Exchange<'a> {
             self.limits = route.limits.narrowed_by(&self.limits);
         }
         facts.route.push_str(&route.name);
+        if route.client_certificate == ClientCertificate::Required
+            && !self.connection.secured.as_ref().is_some_and(|tls| tls.has_certificate)
+        {
+            return Err(Step::Fault(Fault::NoClientCertificate));
+        }
         match redirect {
             Some(redirect)
                 if facts.scheme == Scheme::Http && !route.served_in_clear.contains(&self.listener) =>
@@ -280,6 +293,29 @@ impl<'a> Exchange<'a> {
             request.fields.remove_known(Known::Expect);
         }
         forwarded::apply(request, facts, self.connection.peer_ip, self.connection.trusted, text);
+        self.tell_identity();
+    }
+
+    /// Tells the upstream who the client is by its certificate. What a client says of itself there is not passed on,
+    /// whichever listener it comes to; a trusted proxy's word is, where we have none of our own to give.
+    fn tell_identity(&mut self) {
+        let plan = &self.plan;
+        if plan.identity_fields().is_empty() {
+            return;
+        }
+        let secure = plan.secure(self.listener);
+        let own = secure.as_ref().and_then(|secure| secure.tls.client_auth.as_ref()?.header.as_deref());
+        let fields = &mut self.scratch.request.fields;
+        for name in plan.identity_fields() {
+            if !self.connection.trusted || own == Some(&**name) {
+                fields.remove(name);
+            }
+        }
+        let identity = self.connection.secured.as_ref().and_then(|tls| tls.identity.as_deref());
+        if let (Some(name), Some(identity)) = (own, identity) {
+            // Visible ASCII in a field whose name was checked: it cannot be refused.
+            let _ = fields.set(name, identity);
+        }
     }
 }
 

@@ -183,6 +183,8 @@ impl Record {
 
     fn log(&self, local: &Local, connection: &Connection, scratch: &Scratch, names: &Names<'_>) {
         let request = &scratch.request;
+        let secured = connection.secured.as_deref();
+        let tls_us = secured.filter(|_| connection.served == 1).map(|tls| tls.handshake_us);
         let dropped = local.access.borrow_mut().write(&AccessRecord {
             request_id: &scratch.facts.request_id,
             client_ip: scratch.facts.client_ip,
@@ -195,6 +197,9 @@ impl Record {
                 Version::Http11 => "HTTP/1.1",
                 Version::Http2 => "HTTP/2.0",
             },
+            tls: secured.map_or("", |tls| tls.protocol.name()),
+            sni: secured.and_then(|tls| tls.server_name.as_deref()).unwrap_or_default(),
+            resumed: secured.map(|tls| tls.resumed),
             route: names.route,
             upstream: names.upstream,
             endpoint: self.seat.as_ref().map_or("", |seat| &seat.member.endpoint),
@@ -205,7 +210,7 @@ impl Record {
             bytes_out: self.bytes_out,
             user_agent: request.fields.known(Known::UserAgent).unwrap_or_default(),
             referer: request.fields.known(Known::Referer).unwrap_or_default(),
-            stages: self.stages,
+            stages: Stages { tls_us, ..self.stages },
         });
         if dropped > 0 {
             local.counts.add(Count::LogLinesDropped, u64::from(dropped));

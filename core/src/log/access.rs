@@ -19,6 +19,8 @@ use crate::clock;
 /// happen.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Stages {
+    /// How long the TLS handshake took, which was before all others; `None` but for a connection's first request.
+    pub tls_us: Option<u32>,
     /// The head was complete.
     pub head_us: u32,
     /// Route found and request filters done.
@@ -50,6 +52,12 @@ pub struct AccessRecord<'a> {
     pub host: &'a str,
     /// `HTTP/1.0` or `HTTP/1.1`.
     pub protocol: &'static str,
+    /// The version of TLS, or empty.
+    pub tls: &'static str,
+    /// The name that the client asked for in its handshake, or empty.
+    pub sni: &'a str,
+    /// Whether that went on with an earlier session; `None` without TLS.
+    pub resumed: Option<bool>,
     /// The route, or empty.
     pub route: &'a str,
     /// The upstream, or empty.
@@ -241,6 +249,14 @@ fn format(out: &mut Vec<u8>, stamp: &[u8], record: &AccessRecord<'_>) {
     text(out, "path", record.target.as_bytes());
     text(out, "host", record.host.as_bytes());
     text(out, "protocol", record.protocol.as_bytes());
+    text(out, "tls", record.tls.as_bytes());
+    text(out, "sni", record.sni.as_bytes());
+    name(out, "resumed");
+    out.extend_from_slice(match record.resumed {
+        None => b"null",
+        Some(false) => b"false",
+        Some(true) => b"true",
+    });
     text(out, "route", record.route.as_bytes());
     text(out, "upstream", record.upstream.as_bytes());
     text(out, "endpoint", record.endpoint.as_bytes());
@@ -252,6 +268,7 @@ fn format(out: &mut Vec<u8>, stamp: &[u8], record: &AccessRecord<'_>) {
     text(out, "user_agent", within(record.user_agent));
     text(out, "referer", within(record.referer));
     let stages = &record.stages;
+    maybe(out, "tls_us", stages.tls_us);
     number(out, "head_us", stages.head_us.into());
     number(out, "filters_us", stages.filters_us.into());
     maybe(out, "connect_us", stages.connect_us);
@@ -333,6 +350,9 @@ mod tests {
             target: "/a\"b?q=1",
             host: "example.com",
             protocol: "HTTP/1.1",
+            tls: "TLSv1.3",
+            sni: "example.com",
+            resumed: Some(false),
             route: "api",
             upstream: "users",
             endpoint: "127.0.0.1:3000",
@@ -344,6 +364,7 @@ mod tests {
             user_agent: b"curl\xff",
             referer: b"",
             stages: Stages {
+                tls_us: None,
                 head_us: 1,
                 filters_us: 2,
                 connect_us: Some(3),
@@ -367,8 +388,10 @@ mod tests {
         let expected = concat!(
             r#"{"timestamp":"2026-11-20T13:11:58.042Z","message":"request","request_id":"r-1","ip":"192.0.2.10","#,
             r#""listener":"http","method":"GET","path":"/a\"b?q=1","host":"example.com","protocol":"HTTP/1.1","#,
+            r#""tls":"TLSv1.3","sni":"example.com","resumed":false,"#,
             r#""route":"api","upstream":"users","endpoint":"127.0.0.1:3000","attempts":1,"status":200,"reason":"","#,
-            r#""bytes_in":80,"bytes_out":1234,"user_agent":"curl\u00ff","referer":"","head_us":1,"filters_us":2,"#,
+            r#""bytes_in":80,"bytes_out":1234,"user_agent":"curl\u00ff","referer":"","tls_us":null,"#,
+            r#""head_us":1,"filters_us":2,"#,
             r#""connect_us":3,"sent_us":null,"first_byte_us":40,"total_us":12045,"duration_ms":12.045}"#,
             "\n"
         );

@@ -111,10 +111,16 @@ pub enum Count {
     BytesIn,
     /// Bytes to clients in finished exchanges, heads included.
     BytesOut,
+    /// TLS handshakes of clients that began a session.
+    HandshakesFull,
+    /// TLS handshakes of clients that went on with an earlier session.
+    HandshakesResumed,
+    /// TLS handshakes of clients that failed.
+    HandshakesFailed,
 }
 
 /// How many [`Count`]s there are.
-const COUNTS: usize = Count::BytesOut as usize + 1;
+const COUNTS: usize = Count::HandshakesFailed as usize + 1;
 
 /// Counters per upstream endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

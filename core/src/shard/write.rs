@@ -70,16 +70,25 @@ impl Writer {
             self.add(Count::SeriesOverflowed, 1);
         }
         if let Some(word) = count.reason {
-            let (place, overflowed) = index.reason(&self.shard, word);
-            if let Some(slot) = self.shard.reasons.slot(place) {
-                bump(&slot.count, 1);
-            }
-            if overflowed {
-                self.add(Count::SeriesOverflowed, 1);
-            }
+            self.count_reason(&mut index, word);
         }
         self.add(Count::BytesIn, count.bytes_in);
         self.add(Count::BytesOut, count.bytes_out);
+    }
+
+    /// Counts a reason that ended something else than an exchange.
+    pub fn reason(&self, word: &'static str) {
+        self.count_reason(&mut self.index.borrow_mut(), word);
+    }
+
+    fn count_reason(&self, index: &mut Index, word: &'static str) {
+        let (place, overflowed) = index.reason(&self.shard, word);
+        if let Some(slot) = self.shard.reasons.slot(place) {
+            bump(&slot.count, 1);
+        }
+        if overflowed {
+            self.add(Count::SeriesOverflowed, 1);
+        }
     }
 
     /// Adds to a counter or gauge.

@@ -51,7 +51,7 @@ mod tests {
             let endpoint = Arc::from(port.to_string());
             let host = Arc::from("a");
             let member = Member { endpoint, metric: 0, address, host, weight, healthy: true };
-            let pool = pools.pool(&name, &member, Terms::LEAST);
+            let pool = pools.pool(&name, &member, Terms::LEAST, None);
             Rc::new(Seat { member, pool, turn: Turn::default() })
         };
         (0..).zip(weights).map(seat).collect()

@@ -7,8 +7,10 @@ use ringway_http::h1::HeadReader;
 
 use super::lane::{self, Ride};
 use super::pool::Pool;
+use super::secure;
 use crate::clock::Moment;
 use crate::error::Fault;
+use crate::net::tls::Alpn;
 use crate::net::{self, Buffer, Deadline, NetError, Reader, Writer};
 use crate::shard::EndpointCount;
 use crate::wire::{self, Inlet, Outlet};
@@ -85,7 +87,7 @@ impl Drop for InUse {
 impl Checkout {
     /// An idle connection of the pool, if one is fit, or a place on one that carries many.
     pub(crate) fn pooled(local: &Local, pool: &Rc<Pool>) -> Option<Self> {
-        if pool.terms().protocol == Protocol::Http2 {
+        if pool.speaks_http2() {
             let ride = lane::find(pool)?;
             return Some(Self::on_lane(local, pool, ride, local.timers.deadline()));
         }
@@ -98,11 +100,15 @@ impl Checkout {
     pub(crate) async fn connect(local: &Rc<Local>, pool: &Rc<Pool>, until: Moment) -> Result<Self, Fault> {
         let deadline = local.timers.deadline();
         deadline.set(until);
-        if pool.terms().protocol == Protocol::Http2 {
+        if pool.speaks_http2() {
             let ride = Box::pin(lane::board(local, pool, &deadline)).await?;
             return Ok(Self::on_lane(local, pool, ride, deadline));
         }
-        let (reader, writer) = dial(local, pool, &deadline).await?;
+        let (reader, writer, alpn) = dial(local, pool, &deadline).await?;
+        if alpn == Alpn::H2 {
+            let ride = lane::begin_with(local, pool, reader, writer)?;
+            return Ok(Self::on_lane(local, pool, ride, deadline));
+        }
         Ok(Self::new(pool, Connection { reader, writer, deadline }, Origin::Fresh))
     }
 
@@ -152,20 +158,27 @@ impl Checkout {
     }
 }
 
-/// Connects to an address.
-pub(super) async fn dial(local: &Local, pool: &Pool, deadline: &Deadline) -> Result<(Reader, Writer), Fault> {
-    match net::connect(&pool.address, deadline).await {
+/// Connects to an address, and makes the handshake where TLS is spoken. Says what is spoken within.
+pub(super) async fn dial(
+    local: &Local,
+    pool: &Pool,
+    deadline: &Deadline,
+) -> Result<(Reader, Writer, Alpn), Fault> {
+    let opened = match net::connect(&pool.address, deadline).await {
         Ok(stream) => {
-            pool.count(EndpointCount::ConnectsOk);
-            Ok(stream.split(&local.buffers))
+            let halves = stream.split(&local.buffers);
+            match &pool.secure {
+                Some(secure) => Box::pin(secure::shake(pool, secure, halves, deadline)).await,
+                None if pool.terms().protocol == Protocol::Http2 => Ok((halves.0, halves.1, Alpn::H2)),
+                None => Ok((halves.0, halves.1, Alpn::H1)),
+            }
         }
-        Err(error) => {
-            pool.count(EndpointCount::ConnectsFailed);
-            Err(match error {
-                NetError::TimedOut => Fault::ConnectTimeout,
-                NetError::Io(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => Fault::ConnectRefused,
-                NetError::Io(_) => Fault::ConnectFailed,
-            })
-        }
-    }
+        Err(error) => Err(match error {
+            NetError::TimedOut => Fault::ConnectTimeout,
+            NetError::Io(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => Fault::ConnectRefused,
+            NetError::Io(_) => Fault::ConnectFailed,
+        }),
+    };
+    pool.count(if opened.is_ok() { EndpointCount::ConnectsOk } else { EndpointCount::ConnectsFailed });
+    opened
 }

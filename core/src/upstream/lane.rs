@@ -15,6 +15,7 @@ use super::connection::dial;
 use super::pool::Pool;
 use crate::clock::Moment;
 use crate::error::Fault;
+use crate::net::tls::Alpn;
 use crate::net::{self, Buffer, Deadline, Hold, Reader, Writer};
 use crate::wire::Pump;
 use crate::worker::Local;
@@ -114,7 +115,11 @@ async fn open(local: Rc<Local>, pool: Rc<Pool>, opening: Rc<Opening>, until: Opt
     let deadline = local.timers.deadline();
     deadline.set(until.unwrap_or(Moment(0)));
     let dialled = dial(&local, &pool, &deadline).await;
-    let opened = dialled.and_then(|(reader, writer)| begin(reader, writer, &local, &pool));
+    let opened = dialled.and_then(|(reader, writer, alpn)| match alpn {
+        Alpn::H2 => begin(reader, writer, &local, &pool),
+        // It chose otherwise the last time: who asks again is served as it is now.
+        Alpn::H1 => Err(Fault::UpstreamAlpn),
+    });
     pool.lanes.opening.borrow_mut().take();
     opening.result.set(Some(opened.as_ref().map(|_| ()).map_err(|fault| *fault)));
     for waker in opening.waiters.borrow_mut().drain(..) {
@@ -124,6 +129,20 @@ async fn open(local: Rc<Local>, pool: Rc<Pool>, opening: Rc<Opening>, until: Opt
     let Ok(mut task) = opened else { return };
     drop(pool);
     task.run(&local).await;
+}
+
+/// A place on a lane over a connection that is open already.
+pub(super) fn begin_with(
+    local: &Rc<Local>,
+    pool: &Rc<Pool>,
+    reader: Reader,
+    writer: Writer,
+) -> Result<Ride, Fault> {
+    let mut task = begin(reader, writer, local, pool)?;
+    let ride = Ride::on(&task.lane);
+    let local = Rc::clone(local);
+    net::spawn(async move { task.run(&local).await });
+    Ok(ride)
 }
 
 fn begin(reader: Reader, writer: Writer, local: &Rc<Local>, pool: &Rc<Pool>) -> Result<Task, Fault> {

@@ -4,6 +4,7 @@ mod balancer;
 mod connection;
 mod lane;
 mod pool;
+mod secure;
 
 use std::cell::RefCell;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -16,6 +17,7 @@ use crate::worker::inbox::Member;
 pub(crate) use balancer::{Turn, pick};
 pub(crate) use connection::{Checkout, Origin, Reusable};
 pub(crate) use pool::{Pool, Pools, Terms};
+pub(crate) use secure::server_name;
 
 /// One member on this worker: where it is, its pool, and its standing in the round.
 #[derive(Debug)]
@@ -69,7 +71,7 @@ impl Upstream {
             let before = old.iter().find(|seat| {
                 seat.member.address == member.address && seat.member.endpoint == member.endpoint
             });
-            let pool = pools.pool(&spec.name, member, spec.into());
+            let pool = pools.pool(&spec.name, member, spec.into(), spec.tls.as_deref());
             let turn = before.map_or_else(Turn::default, |seat| seat.turn.clone());
             Rc::new(Seat { member: member.clone(), pool, turn })
         });

@@ -7,11 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::connection::Connection;
-use super::lane::Lanes;
 use ringway_config::snapshot::Protocol;
+use ringway_config::tls::UpstreamTls;
+
+use super::lane::Lanes;
+use super::secure::Secure;
 
 use crate::clock::Moment;
 use crate::net::SocketAddress;
+use crate::net::tls::Alpn;
 use crate::shard::{EndpointCount, Writer};
 use crate::worker::inbox::Member;
 
@@ -27,6 +31,8 @@ pub(crate) struct Pool {
     /// Connections that carry many exchanges.
     pub(super) lanes: Lanes,
     terms: Cell<Terms>,
+    /// What TLS is spoken with; none: it is in clear.
+    pub(super) secure: Option<Secure>,
 }
 
 /// What the newest snapshot says of an upstream's connections.
@@ -117,6 +123,17 @@ impl Pool {
         }
     }
 
+    /// Whether its connections carry many exchanges: it is told so, or chose so in the last handshake.
+    pub(super) fn speaks_http2(&self) -> bool {
+        match self.terms().protocol {
+            Protocol::Http1 => false,
+            Protocol::Http2 => true,
+            Protocol::Auto => {
+                self.secure.as_ref().is_some_and(|secure| secure.chosen.get() == Some(Alpn::H2))
+            }
+        }
+    }
+
     /// What the newest snapshot says.
     pub(super) fn terms(&self) -> Terms {
         self.terms.get()
@@ -140,8 +157,8 @@ impl Drop for Pool {
     }
 }
 
-/// The upstream's name and the address.
-type PoolKey = (Arc<str>, SocketAddress);
+/// The upstream's name, the address, and a mark of how TLS is spoken: what was opened under other terms is not used.
+type PoolKey = (Arc<str>, SocketAddress, Option<u64>);
 
 /// All pools of a worker, by upstream and address; they outlive plans.
 #[derive(Debug)]
@@ -157,8 +174,14 @@ impl Pools {
     }
 
     /// The pool of a member, made on first sight; its bounds follow the newest snapshot.
-    pub(crate) fn pool(&self, upstream: &Arc<str>, member: &Member, terms: Terms) -> Rc<Pool> {
-        let key = (Arc::clone(upstream), member.address.clone());
+    pub(crate) fn pool(
+        &self,
+        upstream: &Arc<str>,
+        member: &Member,
+        terms: Terms,
+        tls: Option<&UpstreamTls>,
+    ) -> Rc<Pool> {
+        let key = (Arc::clone(upstream), member.address.clone(), tls.map(|tls| tls.fingerprint));
         let mut pools = self.pools.borrow_mut();
         let pool = pools.entry(key).or_insert_with(|| {
             Rc::new(Pool {
@@ -168,6 +191,7 @@ impl Pools {
                 idle: RefCell::default(),
                 lanes: Lanes::default(),
                 terms: Cell::new(terms),
+                secure: tls.map(|tls| Secure::new(tls, &member.host)),
             })
         });
         pool.terms.set(terms);

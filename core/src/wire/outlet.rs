@@ -109,6 +109,13 @@ impl Outlet {
         }
     }
 
+    /// What was sent is cut: the end of its connection must not look meant.
+    pub(crate) fn leave_cut(&mut self) {
+        if let Self::Socket(writer) = self {
+            writer.leave_cut();
+        }
+    }
+
     /// Makes sure that the peer takes a cut message for what it is.
     pub(crate) fn reset_on_close(&mut self) {
         match self {

@@ -14,6 +14,7 @@ use crate::clock::{Clock, Moment};
 use crate::downstream::Runners;
 use crate::exchange::request_id::RequestIds;
 use crate::log::access::AccessLog;
+use crate::net::tls::Tickets;
 use crate::net::{Buffers, Timers};
 use crate::shard;
 use crate::upstream::Pools;
@@ -54,6 +55,8 @@ pub(crate) struct Local {
     pub(crate) request_ids: RequestIds,
     /// The process-wide connection limits.
     pub(crate) connections: Arc<ConnectionCap>,
+    /// Makes session tickets.
+    pub(crate) tickets: Tickets,
 }
 
 impl Local {

@@ -10,6 +10,7 @@ pub mod pin;
 mod plan;
 mod registry;
 mod scratch;
+mod secure;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -23,6 +24,7 @@ use crate::clock::{self, Clock};
 use crate::exchange::request_id::RequestIds;
 use crate::log::access::AccessLog;
 use crate::log::{self, Level};
+use crate::net::tls::Tickets;
 use crate::net::{self, BoundListener, Buffers, DriverInfo, Mailbox, MailboxSender, RuntimeError, Timers};
 use crate::shard::{self, Count, Shard};
 use crate::upstream::Pools;
@@ -67,6 +69,8 @@ pub struct Start {
     pub access: AccessLog,
     /// The process-wide connection limits.
     pub connections: Arc<ConnectionCap>,
+    /// Makes session tickets; control publishes the keys.
+    pub tickets: Tickets,
 }
 
 /// Runs a worker on this thread until it has drained. Reports `Started` first, with the driver in use.
@@ -98,7 +102,7 @@ impl Worker {
     fn seat(start: Start) -> Self {
         let counts = Rc::new(shard::Writer::new(start.shard));
         let pools = Pools::new(Rc::clone(&counts));
-        let plan = Rc::new(Plan::seat(&start.snapshot, &start.directory, &pools, None));
+        let plan = Rc::new(Plan::seat(&start.snapshot, &start.directory, &pools, &start.tickets, None));
         let local = Rc::new(Local {
             clock: Clock::new(),
             buffers: Buffers::new(),
@@ -117,6 +121,7 @@ impl Worker {
             date: date::Date::new(clock::wall()),
             request_ids: RequestIds::new(),
             connections: start.connections,
+            tickets: start.tickets,
         });
         local.counts.set(Count::Epoch, start.snapshot.epoch.0);
         let worker = Self {
@@ -179,7 +184,9 @@ impl Worker {
         sockets: Vec<(ListenerId, BoundListener)>,
     ) {
         let previous = self.local.plan();
-        let plan = Rc::new(Plan::seat(snapshot, directory, &self.local.pools, Some(&previous)));
+        let local = &self.local;
+        let plan = Plan::seat(snapshot, directory, &local.pools, &local.tickets, Some(&previous));
+        let plan = Rc::new(plan);
         *self.local.plan.borrow_mut() = Rc::clone(&plan);
         // A listener whose addresses changed comes with all of its sockets anew, and its old ones are closed.
         self.listeners.borrow_mut().retain(|seat| {

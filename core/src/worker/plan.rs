@@ -11,6 +11,8 @@ use ringway_config::snapshot::{Listener, ListenerId, Route, RouteId, UpstreamId}
 use ringway_filters::Chain;
 
 use super::inbox::Directory;
+use super::secure::{self, Secure};
+use crate::net::tls::Tickets;
 use crate::upstream::{Pools, Upstream};
 
 /// A seated snapshot. An exchange keeps the one that it began with.
@@ -24,6 +26,10 @@ pub(crate) struct Plan {
     chains: Vec<Chain>,
     /// By `UpstreamId`.
     upstreams: Vec<Upstream>,
+    /// By `ListenerId`.
+    secure: Vec<Option<Rc<Secure>>>,
+    /// The fields in which some listener tells upstreams who its clients are.
+    identity_fields: Vec<Arc<str>>,
 }
 
 impl Plan {
@@ -32,6 +38,7 @@ impl Plan {
         snapshot: &Arc<Snapshot>,
         directory: &Directory,
         pools: &Pools,
+        tickets: &Tickets,
         previous: Option<&Self>,
     ) -> Self {
         let before = previous.map(Self::chains_by_name).unwrap_or_default();
@@ -48,7 +55,48 @@ impl Plan {
                 Upstream::seat(snapshot, id, members, pools)
             })
             .collect();
-        Self { snapshot: Arc::clone(snapshot), regexes: RefCell::default(), chains, upstreams }
+        let secure = snapshot
+            .listeners
+            .iter()
+            .map(|spec| {
+                let kept = previous.and_then(|plan| plan.secure_like(spec));
+                kept.or_else(|| secure::listener(spec, tickets).map(Rc::new))
+            })
+            .collect();
+        let fields = snapshot.listeners.iter().filter_map(|spec| {
+            let auth = spec.tls.as_ref()?.client_auth.as_ref()?;
+            auth.header.clone()
+        });
+        let mut identity_fields: Vec<_> = fields.collect();
+        identity_fields.sort_unstable();
+        identity_fields.dedup();
+        Self {
+            snapshot: Arc::clone(snapshot),
+            regexes: RefCell::default(),
+            chains,
+            upstreams,
+            secure,
+            identity_fields,
+        }
+    }
+
+    /// What a listener speaks TLS with, if it does.
+    pub(crate) fn secure(&self, id: ListenerId) -> Option<Rc<Secure>> {
+        self.secure.get(id.0 as usize)?.clone()
+    }
+
+    /// The fields in which some listener tells upstreams who its clients are.
+    pub(crate) fn identity_fields(&self) -> &[Arc<str>] {
+        &self.identity_fields
+    }
+
+    /// What a listener of that name speaks TLS with, if nothing of it differs.
+    fn secure_like(&self, spec: &Listener) -> Option<Rc<Secure>> {
+        let tls = spec.tls.as_ref()?;
+        let listeners = self.snapshot.listeners.iter().zip(&self.secure);
+        let (_, kept) =
+            listeners.into_iter().find(|(old, _)| old.name == spec.name && old.http2 == spec.http2)?;
+        kept.as_ref().filter(|secure| secure.tls.fingerprint == tls.fingerprint).cloned()
     }
 
     /// Takes over new members of the same snapshot.

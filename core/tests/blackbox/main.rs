@@ -45,6 +45,12 @@ mod strict;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
+mod tls_clients;
+#[cfg(test)]
+mod tls_upstream;
+#[cfg(test)]
 mod unix;
 #[cfg(test)]
 mod websocket;

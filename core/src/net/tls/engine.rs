@@ -116,8 +116,8 @@ impl Engine {
         }
     }
 
-    /// After an error nothing but the alert is left to be taken. rustls is asked for that only: what it would look for in
-    /// the input may be gone.
+    /// After an error nothing but the alert is left to be taken. rustls is asked for that only: what it would look for
+    /// in the input may be gone.
     fn collect_alert(&mut self, out: &mut Outputs<'_>) {
         let mut closed = false;
         while self.state().wants_write() {

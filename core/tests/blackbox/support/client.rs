@@ -2,7 +2,10 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
 use socket2::{Domain, Socket, Type};
 
 use super::PATIENCE;
@@ -13,6 +16,8 @@ const SILENCE: &str = "timed out";
 /// A raw connection.
 pub(crate) struct Client {
     stream: TcpStream,
+    /// Set when it speaks TLS.
+    tls: Option<Box<ClientConnection>>,
     /// Received and not yet consumed.
     received: Vec<u8>,
 }
@@ -51,16 +56,70 @@ impl Client {
         Self::of(socket.into())
     }
 
+    /// Connects and makes a TLS handshake, or says why there is none.
+    pub(crate) fn try_tls(
+        address: SocketAddr,
+        name: &str,
+        config: &Arc<ClientConfig>,
+    ) -> Result<Self, String> {
+        let mut client = Self::connect(address);
+        client.shake(name, config)?;
+        Ok(client)
+    }
+
+    /// The same behind a PROXY header.
+    pub(crate) fn tls_behind(
+        header: &[u8],
+        address: SocketAddr,
+        name: &str,
+        config: &Arc<ClientConfig>,
+    ) -> Self {
+        let mut client = Self::connect(address);
+        client.send(header);
+        client.shake(name, config).unwrap();
+        client
+    }
+
+    fn shake(&mut self, name: &str, config: &Arc<ClientConfig>) -> Result<(), String> {
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let mut tls = ClientConnection::new(Arc::clone(config), name).map_err(|e| e.to_string())?;
+        while tls.is_handshaking() {
+            tls.complete_io(&mut self.stream).map_err(|e| e.to_string())?;
+        }
+        self.tls = Some(Box::new(tls));
+        Ok(())
+    }
+
+    /// The same, which must go well.
+    pub(crate) fn tls(address: SocketAddr, name: &str, config: &Arc<ClientConfig>) -> Self {
+        Self::try_tls(address, name, config).unwrap()
+    }
+
+    /// What is known of its TLS.
+    pub(crate) fn secured(&self) -> &ClientConnection {
+        self.tls.as_ref().unwrap()
+    }
+
+    /// Says that it sends no more, in TLS's own words.
+    pub(crate) fn close_notify(&mut self) {
+        let tls = self.tls.as_mut().unwrap();
+        tls.send_close_notify();
+        let _ = tls.complete_io(&mut self.stream);
+    }
+
     fn of(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, received: Vec::new() }
+        Self { stream, tls: None, received: Vec::new() }
     }
 
     /// Sends all of it. A peer that has already closed is for the following read to see.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        let _ = self.stream.write_all(bytes.as_ref());
+        let _ = match &mut self.tls {
+            None => self.stream.write_all(bytes.as_ref()),
+            Some(tls) => rustls::Stream::new(&mut **tls, &mut self.stream).write_all(bytes.as_ref()),
+        };
     }
 
     /// Sends as much as the connection takes within a short while; says how much that was.
@@ -133,7 +192,9 @@ impl Client {
             match self.more() {
                 Ok(()) => {}
                 Err(why) if why == "closed" => return (std::mem::take(&mut self.received), true),
-                Err(why) if why == "reset" => return (std::mem::take(&mut self.received), false),
+                Err(why) if why == "reset" || why == "cut" => {
+                    return (std::mem::take(&mut self.received), false);
+                }
                 Err(why) => panic!("{why} while waiting for the connection's end"),
             }
         }
@@ -160,13 +221,21 @@ impl Client {
 
     fn more(&mut self) -> Result<(), String> {
         let mut chunk = vec![0; 64 * 1024];
-        match self.stream.read(&mut chunk) {
+        let read = match &mut self.tls {
+            None => self.stream.read(&mut chunk),
+            Some(tls) => rustls::Stream::new(&mut **tls, &mut self.stream).read(&mut chunk),
+        };
+        match read {
             Ok(0) => Err("closed".into()),
             Ok(n) => {
                 self.received.extend_from_slice(&chunk[..n]);
                 Ok(())
             }
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Err(SILENCE.into()),
+            // TLS whose end was not announced: it may have been cut by anyone.
+            Err(e) if e.kind() == ErrorKind::UnexpectedEof || e.to_string().contains("fatal alert") => {
+                Err("cut".into())
+            }
             Err(e) if matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
                 Err("reset".into())
             }

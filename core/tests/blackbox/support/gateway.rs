@@ -175,10 +175,10 @@ impl Gateway {
         std::time::Duration::from_millis(ticks * 10)
     }
 
-    /// Resident memory in KiB.
+    /// Resident memory of its own in KiB: without the program's pages, of which more come with all it does first.
     pub(crate) fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 }

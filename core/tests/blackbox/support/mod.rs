@@ -4,6 +4,7 @@ mod client;
 mod gateway;
 mod origin;
 mod peers;
+mod tls;
 
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,7 +13,8 @@ use std::time::{Duration, Instant};
 pub(crate) use client::{Client, Response, get};
 pub(crate) use gateway::{Gateway, fresh_dir, listens, proxying};
 pub(crate) use origin::{Origin, Visit, field, ok};
-pub(crate) use peers::{GrpcServer, WebSocketPeer, grpc_client};
+pub(crate) use peers::{GrpcServer, WebSocketPeer, grpc_client, skipped};
+pub(crate) use tls::{Authority, Leaf};
 
 /// Nothing on loopback takes this long unless it hangs; generous, because machines are shared.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
+
 use super::{eventually, own_address, thread};
 
 #[expect(
@@ -45,6 +47,8 @@ pub(crate) struct Visit<'a> {
     seen: &'a Seen,
     body: Option<Vec<u8>>,
     over: bool,
+    /// Its TLS ends without a word.
+    cut: bool,
 }
 
 /// A whole 200 with a body.
@@ -80,6 +84,35 @@ impl Origin {
             move || Some(Wire::Unix(listener.accept().ok()?.0)),
             script,
         )
+    }
+
+    /// An origin that speaks TLS.
+    pub(crate) fn start_tls(
+        config: ServerConfig,
+        script: impl Fn(&mut Visit<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(SocketAddr::from((own_address(), 3000))).unwrap();
+        let (address, config) = (listener.local_addr().unwrap(), Arc::new(config));
+        let accept = move || {
+            let (stream, _) = listener.accept().ok()?;
+            stream.set_nodelay(true).ok()?;
+            let connection = ServerConnection::new(Arc::clone(&config)).ok()?;
+            Some(Wire::Tls(Box::new(StreamOwned::new(connection, stream))))
+        };
+        Self::run(address.to_string(), accept, script)
+    }
+
+    /// One that says this before it is asked.
+    pub(crate) fn start_speaking(greeting: &'static [u8]) -> Self {
+        let listener = TcpListener::bind(SocketAddr::from((own_address(), 3000))).unwrap();
+        let address = listener.local_addr().unwrap();
+        let accept = move || {
+            let (mut stream, _) = listener.accept().ok()?;
+            // Whoever stops this origin does not listen.
+            let _ = stream.write_all(greeting);
+            Some(Wire::Tcp(stream))
+        };
+        Self::run(address.to_string(), accept, |visit: &mut Visit<'_>| visit.over = true)
     }
 
     /// An origin that answers every request with these bytes.
@@ -200,6 +233,12 @@ impl Drop for Origin {
 }
 
 impl Visit<'_> {
+    /// Which kind of TLS handshake the connection began with.
+    pub(crate) fn handshake_kind(&self) -> HandshakeKind {
+        let Wire::Tls(stream) = &*self.wire else { panic!("the connection is in clear") };
+        stream.conn.handshake_kind().unwrap()
+    }
+
     /// The value of a field of the request; the name in any case.
     pub(crate) fn field(&self, name: &str) -> Option<String> {
         field(&self.head, name)
@@ -284,6 +323,12 @@ impl Visit<'_> {
         self.body = Some(Vec::new());
     }
 
+    /// The connection closes when the script ends, without TLS's own word that it does.
+    pub(crate) fn cut(&mut self) {
+        self.cut = true;
+        self.close();
+    }
+
     /// The connection is reset when the script ends.
     pub(crate) fn reset(&mut self) {
         self.wire.linger_nothing();
@@ -307,12 +352,15 @@ fn serve(mut wire: Wire, seen: &Seen, script: &dyn Fn(&mut Visit<'_>)) {
         let Some(head) = wire.until(b"\r\n\r\n") else { return };
         let head = String::from_utf8_lossy(&head).into_owned();
         seen.heads.lock().unwrap().push(head.clone());
-        let mut visit = Visit { head, nth, wire: &mut wire, seen, body: None, over: false };
+        let mut visit = Visit { head, nth, wire: &mut wire, seen, body: None, over: false, cut: false };
         script(&mut visit);
         if !visit.over {
             visit.body();
         }
         if visit.over {
+            if !visit.cut {
+                visit.wire.say_farewell();
+            }
             return;
         }
     }
@@ -325,6 +373,7 @@ impl<T: Read + Write> ReadWrite for T {}
 enum Wire {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
 }
 
 impl Wire {
@@ -332,6 +381,15 @@ impl Wire {
         match self {
             Self::Tcp(stream) => stream,
             Self::Unix(stream) => stream,
+            Self::Tls(stream) => &mut **stream,
+        }
+    }
+
+    /// Ends TLS as it should end.
+    fn say_farewell(&mut self) {
+        if let Self::Tls(stream) = self {
+            stream.conn.send_close_notify();
+            let _ = stream.conn.complete_io(&mut stream.sock);
         }
     }
 
