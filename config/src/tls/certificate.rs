@@ -11,6 +11,8 @@ use x509_cert::der::asn1::ObjectIdentifier;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
+use super::dates;
+
 /// RFC 5280, 4.2.1.6.
 const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
 
@@ -106,6 +108,12 @@ impl Certificate {
             schemes: schemes.collect(),
             certified: Arc::new(certified),
         })
+    }
+
+    /// What is to be said of its dates, at a time in seconds since 1970: that it is not valid, or soon will not be.
+    pub fn warning(&self, now: u64) -> Option<String> {
+        let what = format!("the certificate in `{}`", self.source);
+        dates::warning(&what, self.not_before, self.not_after, now)
     }
 
     /// Whether it is for a host: a name in any case, or an address with or without brackets; without a port.

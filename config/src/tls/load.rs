@@ -164,8 +164,7 @@ impl<'a> Loader<'a> {
         let loaded = Certificate::new(cert.text, certified)
             .map_err(|message| self.sink.error(cert.at, message))
             .ok()?;
-        let what = format!("the certificate in `{}`", cert.text);
-        if let Some(warning) = dates::warning(&what, loaded.not_before, loaded.not_after, self.now) {
+        if let Some(warning) = loaded.warning(self.now) {
             self.sink.warn(cert.at, warning);
         }
         Some(loaded)

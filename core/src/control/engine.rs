@@ -118,6 +118,8 @@ pub(super) enum Event {
     FilesChanged,
     /// The keys of session tickets are to be looked at.
     KeysDue,
+    /// The dates of certificates are to be looked at.
+    DatesDue,
     /// Readiness was red for `drain_delay`.
     DrainDelayed,
     /// The drain has had its time.
@@ -135,6 +137,8 @@ pub(super) enum Next {
 pub(super) const NAMES_TIMEOUT: Duration = Duration::from_secs(3);
 /// Events that may wait for control.
 pub(super) const EVENTS_MAX: usize = 4096;
+/// How often the dates of certificates are looked at.
+const DATES_LOOK: Duration = Duration::from_secs(24 * 60 * 60);
 /// For the logs to be written at the end.
 const LOGS_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -198,6 +202,7 @@ impl Control {
         self.after(NAMES_TIMEOUT, Event::NamesDue(Epoch(1)));
         self.watch.follow(&self.live.borrow().snapshot.files);
         self.after(tickets::LOOK, Event::KeysDue);
+        self.after(DATES_LOOK, Event::DatesDue);
         let mut parts = Some((hands, bound));
         let end = loop {
             if self.may_start()
@@ -226,6 +231,7 @@ impl Control {
             Event::Signal(Signal::Reload) => self.reload(Reading::File),
             Event::FilesChanged => self.reload(Reading::Same),
             Event::KeysDue => self.keys_due(),
+            Event::DatesDue => self.dates_due(),
             Event::Signal(Signal::Reopen) => self.reopen_logs(),
             Event::Signal(Signal::Drain) => return self.drain(),
             Event::Report(report) => return self.reported(report),
@@ -276,6 +282,17 @@ impl Control {
     fn keys_due(&self) {
         self.ticket_keys.borrow_mut().look(clock::wall().as_secs());
         self.after(tickets::LOOK, Event::KeysDue);
+    }
+
+    /// Says which certificates end soon; when they were loaded, that may have been far away.
+    fn dates_due(&self) {
+        let (live, now) = (self.live.borrow(), clock::wall().as_secs());
+        for tls in live.snapshot.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
+            for warning in tls.certificates.all().iter().filter_map(|certificate| certificate.warning(now)) {
+                say(Level::Warn, "tls.certificate", &warning, &[]);
+            }
+        }
+        self.after(DATES_LOOK, Event::DatesDue);
     }
 
     /// Tells control something later.

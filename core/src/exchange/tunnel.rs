@@ -89,6 +89,11 @@ pub(super) async fn run(
         follow: Follow::new(terms.speaks, Masking::Bare),
     };
     let ended = both(&course, upward.run(std::mem::take(input)), downward.run(from_up)).await;
+    if ended.is_err() {
+        // What one side did not end, must not look ended to the other.
+        connection.writer.leave_cut();
+        up_writer.leave_cut();
+    }
     record.reason = course.reason(matches!(ended, Err(NetError::TimedOut))).or(record.reason);
     drop(open);
     record.bytes_in += bytes_in.get();

@@ -2,12 +2,13 @@
 
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustls::{HandshakeKind, ProtocolVersion};
 
 use super::support::{
-    Authority, Client, Gateway, Leaf, Origin, eventually, fresh_dir, get, proxying, skipped,
+    Authority, Client, Gateway, Leaf, Origin, eventually, fresh_dir, get, proxying, skipped, thread,
 };
 
 const LISTENER: &str =
@@ -287,6 +288,39 @@ fn a_new_certificate_is_taken_up_and_an_edit_of_the_configuration_is_not() {
     gateway.line_with(&["reload.refused"]);
     let after = Client::tls(gateway.at(8443), "shop.example", &authority.client());
     assert_ne!(shown(&after), before);
+}
+
+#[test]
+fn reloads_under_load_cost_no_request() {
+    let authority = authority();
+    let origin = Origin::saying("x");
+    let gateway = secure(&authority, &origin, "[server]\nworkers = 2\n");
+    let (at, config, done) = (gateway.at(8443), authority.client(), Arc::new(AtomicBool::new(false)));
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let (config, done) = (Arc::clone(&config), Arc::clone(&done));
+            thread(move || {
+                let mut asked = 0;
+                while !done.load(Ordering::Relaxed) {
+                    let mut client = Client::tls(at, "shop.example", &config);
+                    for _ in 0..3 {
+                        assert_eq!(client.ask(ask("/", "shop.example")).status, 200);
+                        asked += 1;
+                    }
+                    client.close_notify();
+                }
+                asked
+            })
+        })
+        .collect();
+    for round in 1..=5 {
+        authority.issue("shop", &Leaf { serial: round, ..Leaf::of(&["shop.example", "localhost"]) });
+        gateway.signal(rustix::process::Signal::HUP);
+        eventually("it is reloaded", || gateway.output().matches("\"reload.done\"").count() as u64 >= round);
+    }
+    done.store(true, Ordering::Relaxed);
+    let asked: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
+    assert!(asked > 50, "{asked}");
 }
 
 #[test]
