@@ -97,8 +97,8 @@ impl Lane {
         Ok(())
     }
 
-    /// Learns how many tickets a second takes, with some to spare. Without any left the load shook hands in full, which is
-    /// not the target's doing.
+    /// Learns how many tickets a second takes, with some to spare. Without any left the load shook hands in full, which
+    /// is not the target's doing.
     pub(crate) fn note_tickets(&mut self, outcome: &Outcome) {
         if let Some(issuer) = &mut self.issuer {
             if issuer.tickets.count() == 0 {
