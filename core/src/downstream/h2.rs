@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use ringway_config::snapshot::{Limits, ListenerId};
 use ringway_http::HeadError;
@@ -21,6 +22,11 @@ use crate::net::{self, Buffer, Hold};
 use crate::shard::Count;
 use crate::wire::{self, Broken, Inlet, Outlet, Pump};
 use crate::worker::{Carries, Entry, Local, Plan, Registry, Scratch};
+
+/// A rest of a request that was answered is read for so long at most.
+const DISCARD_TIME: Duration = Duration::from_secs(1);
+/// Of at most so many bytes; a longer one is stopped.
+const DISCARD_BYTES_MAX: usize = 64 * 1024;
 
 /// A stream's request: its head has been read, or refused.
 pub(super) struct Request {
@@ -93,7 +99,7 @@ pub(super) async fn serve(local: &Rc<Local>, mut connection: Connection) {
     let (Some(reader), Some(writer)) = (inlet, outlet) else { return };
     local.counts.add(Count::Http2Connections, 1);
     let mut machine = Server::new(&wire::settings(&limits));
-    if machine.feed(input.filled(), std::time::Duration::from_nanos(local.now().0)).is_err() {
+    if machine.feed(input.filled(), Duration::from_nanos(local.now().0)).is_err() {
         local.counts.add(Count::Http2Floods, 1);
     }
     drop(input);
@@ -226,8 +232,9 @@ impl Session<'_> {
         let local = Rc::clone(local);
         net::spawn(async move {
             let (mut stream, after, _) = runner::run(&local, stream, Job::Stream(request)).await;
-            if after == After::Reset {
-                stream.writer.reset_on_close();
+            match after {
+                After::Close | After::Reset | After::Http2 => stream.writer.reset_on_close(),
+                After::KeepAlive | After::Finish | After::Linger => discard(&local, &mut stream).await,
             }
             // The halves are dropped first: what was not ended is reset then, and the connection's task woken.
             drop(stream);
@@ -284,6 +291,14 @@ impl Session<'_> {
             // A client that still sends would meet a reset, which may overtake the last words.
             return linger::linger(local, connection.with_socket(reader, writer)).await;
         }
+    }
+}
+
+/// Reads what is left of an answered request, for a moment.
+async fn discard(local: &Local, stream: &mut Connection) {
+    stream.set_deadline(local, local.now().after(DISCARD_TIME));
+    if let Inlet::Stream(inlet) = &mut stream.reader {
+        inlet.discard(DISCARD_BYTES_MAX, &stream.stay.entry.deadline).await;
     }
 }
 

@@ -142,6 +142,21 @@ impl StreamInlet {
         Poll::Ready(())
     }
 
+    /// Reads a rest that nobody wants, up to a bound, so that a client that is still sending a little can end its request:
+    /// dropping the stream earlier would reset it.
+    pub(crate) async fn discard(&mut self, bytes_max: usize, deadline: &Deadline) {
+        if matches!(&self.source, Source::Body(body) if body.is_end()) {
+            return;
+        }
+        let mut seen = 0;
+        while seen <= bytes_max {
+            match self.recv(deadline).await {
+                Ok(Some(bytes)) => seen += bytes.len(),
+                Ok(None) | Err(_) => return,
+            }
+        }
+    }
+
     /// The fields that followed the body; none before its end.
     pub(crate) fn trailers(&self) -> &Fields {
         &self.trailers
