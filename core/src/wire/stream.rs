@@ -142,8 +142,8 @@ impl StreamInlet {
         Poll::Ready(())
     }
 
-    /// Reads a rest that nobody wants, up to a bound, so that a client that is still sending a little can end its request:
-    /// dropping the stream earlier would reset it.
+    /// Reads a rest that nobody wants, up to a bound, so that a client that is still sending a little can end its
+    /// request: dropping the stream earlier would reset it.
     pub(crate) async fn discard(&mut self, bytes_max: usize, deadline: &Deadline) {
         if matches!(&self.source, Source::Body(body) if body.is_end()) {
             return;
