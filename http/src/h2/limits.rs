@@ -11,6 +11,12 @@ const PREFACE_BYTES: usize = 24;
 const HEADER_BYTES: usize = 9;
 /// On `DATA`: the stream ends here.
 const END_STREAM: u8 = 0x1;
+/// On `PING` and `SETTINGS`: it is an answer.
+const ACK: u8 = 0x1;
+/// A `PING` frame, and so its answer.
+const PING_BYTES: u64 = 17;
+/// The answer to a `SETTINGS` frame.
+const SETTINGS_ACK_BYTES: u64 = 9;
 /// On `CONTINUATION`: the block ends here.
 const END_HEADERS: u8 = 0x4;
 /// On `DATA`: it may be padding alone.
@@ -36,7 +42,8 @@ pub struct GuardLimits {
     pub empty_data_max: u32,
     /// `WINDOW_UPDATE` frames, besides one for each [`GuardLimits::sent_bytes_per_frame`].
     pub window_updates_max: u32,
-    /// For so many bytes that this end has sent, the peer may have answered with one more frame.
+    /// For so many bytes that this end has sent, acknowledgements left out, the peer may have answered with one more
+    /// frame.
     pub sent_bytes_per_frame: u32,
     /// `CONTINUATION` frames of one header block.
     pub continuations_max: u32,
@@ -124,6 +131,8 @@ enum Place {
 #[derive(Debug, Default)]
 struct Seen {
     sent_bytes: u64,
+    /// Those of acknowledgements, which the peer has only asked for.
+    acknowledging_bytes: u64,
     header_blocks: u32,
     resets: u32,
     settings: u32,
@@ -202,7 +211,15 @@ impl Guard {
 
     fn count(&mut self, kind: u8, flags: u8, len: usize) -> Result<(), Flood> {
         let Self { limits, seen, .. } = self;
-        let answered = seen.sent_bytes / u64::from(limits.sent_bytes_per_frame.max(1));
+        if flags & ACK == 0 {
+            seen.acknowledging_bytes += match kind {
+                0x4 => SETTINGS_ACK_BYTES,
+                0x6 => PING_BYTES,
+                _ => 0,
+            };
+        }
+        let sent_bytes = seen.sent_bytes.saturating_sub(seen.acknowledging_bytes);
+        let answered = sent_bytes / u64::from(limits.sent_bytes_per_frame.max(1));
         if kind != 0x9 {
             self.continuations = 0;
         }

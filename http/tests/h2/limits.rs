@@ -144,6 +144,16 @@ fn an_answer_pays_for_window_updates_and_pings() {
 }
 
 #[test]
+fn acknowledgements_pay_for_nothing() {
+    let mut settings = strict();
+    settings.guard.sent_bytes_per_frame = 10;
+    let mut peer = Peer::new(&settings);
+    // The greeting pays for a few of them.
+    let refused = (0..30).map(|_| peer.feed(&frame(PING, 0, 0, &[0; 8]))).find(Result::is_err);
+    assert_eq!(refused, Some(Err(Flood::Pings)));
+}
+
+#[test]
 fn a_header_block_has_so_many_continuations() {
     for (count, expected) in [(4, Ok(())), (5, Err(Flood::Continuations))] {
         let mut peer = Peer::new(&strict());
