@@ -187,7 +187,7 @@ impl Exchange<'_> {
         let Some(ride) = &up.ride else { return Err(Fault::ConnectFailed) };
         // Another upgrade is one that HTTP/2 does not know, and a server may ignore it (RFC 9110, 7.8).
         let protocol = handshake::is_websocket(upgrade).then_some("websocket");
-        if protocol.is_some() && !ride.allows_extended_connect(&up.deadline).await {
+        if protocol.is_some() && !ride.allows_extended_connect() {
             return Err(Fault::NoWebSocket);
         }
         let outgoing = Outgoing {

@@ -106,7 +106,7 @@ impl Checkout {
         }
         let (reader, writer, alpn) = dial(local, pool, &deadline).await?;
         if alpn == Alpn::H2 {
-            let ride = lane::begin_with(local, pool, reader, writer)?;
+            let ride = Box::pin(lane::begin_with(local, pool, (reader, writer), &deadline)).await?;
             return Ok(Self::on_lane(local, pool, ride, deadline));
         }
         Ok(Self::new(pool, Connection { reader, writer, deadline }, Origin::Fresh))

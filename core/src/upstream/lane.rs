@@ -30,10 +30,6 @@ pub(crate) struct Lane {
     streams: Cell<usize>,
     /// Exchanges that it has carried.
     carried: Cell<u64>,
-    /// The endpoint has said what it allows.
-    has_heard: Cell<bool>,
-    /// Those that wait for that.
-    listeners: RefCell<Vec<Waker>>,
     /// It takes no further ones.
     is_leaving: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -115,11 +111,18 @@ async fn open(local: Rc<Local>, pool: Rc<Pool>, opening: Rc<Opening>, until: Opt
     let deadline = local.timers.deadline();
     deadline.set(until.unwrap_or(Moment(0)));
     let dialled = dial(&local, &pool, &deadline).await;
-    let opened = dialled.and_then(|(reader, writer, alpn)| match alpn {
+    let begun = dialled.and_then(|(reader, writer, alpn)| match alpn {
         Alpn::H2 => begin(reader, writer, &local, &pool),
         // It chose otherwise the last time: who asks again is served as it is now.
         Alpn::H1 => Err(Fault::UpstreamAlpn),
     });
+    let opened = match begun {
+        Ok(mut task) => task.hear(&local, &deadline).await.map(|()| task),
+        Err(fault) => Err(fault),
+    };
+    if let Ok(task) = &opened {
+        pool.lanes.open.borrow_mut().push(Rc::clone(&task.lane));
+    }
     pool.lanes.opening.borrow_mut().take();
     opening.result.set(Some(opened.as_ref().map(|_| ()).map_err(|fault| *fault)));
     for waker in opening.waiters.borrow_mut().drain(..) {
@@ -131,14 +134,16 @@ async fn open(local: Rc<Local>, pool: Rc<Pool>, opening: Rc<Opening>, until: Opt
     task.run(&local).await;
 }
 
-/// A place on a lane over a connection that is open already.
-pub(super) fn begin_with(
+/// A place on a lane over a connection that is open already, by `deadline` at the latest.
+pub(super) async fn begin_with(
     local: &Rc<Local>,
     pool: &Rc<Pool>,
-    reader: Reader,
-    writer: Writer,
+    (reader, writer): (Reader, Writer),
+    deadline: &Deadline,
 ) -> Result<Ride, Fault> {
     let mut task = begin(reader, writer, local, pool)?;
+    task.hear(local, deadline).await?;
+    pool.lanes.open.borrow_mut().push(Rc::clone(&task.lane));
     let ride = Ride::on(&task.lane);
     let local = Rc::clone(local);
     net::spawn(async move { task.run(&local).await });
@@ -152,15 +157,12 @@ fn begin(reader: Reader, writer: Writer, local: &Rc<Local>, pool: &Rc<Pool>) -> 
         requests: RefCell::new(requests),
         streams: Cell::new(0),
         carried: Cell::new(0),
-        has_heard: Cell::new(false),
-        listeners: RefCell::default(),
         is_leaving: Cell::new(false),
         waker: RefCell::new(None),
     });
-    pool.lanes.open.borrow_mut().push(Rc::clone(&lane));
     let idle = local.timers.deadline();
     let pump = Pump::new(reader, writer, local, PATIENCE);
-    Ok(Task { lane, pool: Rc::downgrade(pool), pump, machine, idle, rests: false })
+    Ok(Task { lane, pool: Rc::downgrade(pool), pump, machine, idle, rests: false, has_heard: false })
 }
 
 /// The task of a lane.
@@ -172,7 +174,12 @@ struct Task {
     /// Set while it carries nothing.
     idle: Deadline,
     rests: bool,
+    /// The endpoint has said something.
+    has_heard: bool,
 }
+
+/// The endpoint is gone, or the connection has ended.
+struct Gone;
 
 /// What a turn has come to.
 enum Turn {
@@ -187,7 +194,6 @@ impl Task {
             self.machine.shrink();
         }
         self.lane.is_leaving.set(true);
-        self.lane.heard();
         if let Some(pool) = self.pool.upgrade() {
             pool.lanes.remove(&self.lane);
         }
@@ -195,24 +201,35 @@ impl Task {
         let _ = self.pump.send(&mut self.machine, local, &mut Context::from_waker(Waker::noop()));
     }
 
-    fn turn(&mut self, local: &Rc<Local>, cx: &mut Context<'_>) -> Poll<Turn> {
+    /// Waits for the endpoint's first words, which are its settings (RFC 9113, 3.4): what is sent before could be more
+    /// than it allows.
+    async fn hear(&mut self, local: &Rc<Local>, deadline: &Deadline) -> Result<(), Fault> {
+        poll_fn(|cx| match self.advance(local, cx) {
+            Err(Gone) => Poll::Ready(Err(Fault::ConnectFailed)),
+            Ok(()) if self.has_heard => Poll::Ready(Ok(())),
+            Ok(()) => deadline.poll_expired(cx).map(|()| Err(Fault::ConnectTimeout)),
+        })
+        .await
+    }
+
+    /// Goes as far as it goes without a wait.
+    fn advance(&mut self, local: &Rc<Local>, cx: &mut Context<'_>) -> Result<(), Gone> {
         loop {
-            let Ok(received) = self.pump.receive(&mut self.machine, local, cx) else {
-                return Poll::Ready(Turn::Over);
-            };
+            let received = self.pump.receive(&mut self.machine, local, cx).map_err(|_| Gone)?;
             if self.machine.poll(cx).is_ready() {
-                return Poll::Ready(Turn::Over);
+                return Err(Gone);
             }
-            // An endpoint's first words are its settings (RFC 9113, 3.4).
-            if received && !self.lane.has_heard.get() {
-                self.lane.heard();
-            }
-            let Ok(sent) = self.pump.send(&mut self.machine, local, cx) else {
-                return Poll::Ready(Turn::Over);
-            };
+            self.has_heard |= received;
+            let sent = self.pump.send(&mut self.machine, local, cx).map_err(|_| Gone)?;
             if !received && !sent {
-                break;
+                return Ok(());
             }
+        }
+    }
+
+    fn turn(&mut self, local: &Rc<Local>, cx: &mut Context<'_>) -> Poll<Turn> {
+        if let Err(Gone) = self.advance(local, cx) {
+            return Poll::Ready(Turn::Over);
         }
         *self.lane.waker.borrow_mut() = Some(cx.waker().clone());
         if self.lane.streams.get() > 0 {
@@ -247,13 +264,6 @@ impl Lane {
         !self.is_leaving.get()
     }
 
-    fn heard(&self) {
-        self.has_heard.set(true);
-        for waker in self.listeners.borrow_mut().drain(..) {
-            waker.wake();
-        }
-    }
-
     fn leave(&self) {
         self.is_leaving.set(true);
         self.wake();
@@ -282,18 +292,9 @@ impl Ride {
         self.0.carried.get() == 1
     }
 
-    /// Whether the endpoint understands extended CONNECT (RFC 8441, 3), once it has said so.
-    pub(crate) async fn allows_extended_connect(&self, deadline: &Deadline) -> bool {
-        let lane = &self.0;
-        poll_fn(|cx| {
-            if lane.has_heard.get() || deadline.poll_expired(cx).is_ready() {
-                return Poll::Ready(());
-            }
-            lane.listeners.borrow_mut().push(cx.waker().clone());
-            Poll::Pending
-        })
-        .await;
-        lane.requests.borrow().allows_extended_connect()
+    /// Whether the endpoint has said that it understands extended CONNECT (RFC 8441, 3).
+    pub(crate) fn allows_extended_connect(&self) -> bool {
+        self.0.requests.borrow().allows_extended_connect()
     }
 
     /// What opens a stream.
