@@ -83,7 +83,7 @@ struct Session<'a> {
     pump: Pump,
     machine: Server<Buffer>,
     open: Rc<Open>,
-    /// The client has been told to open no more streams.
+    /// The client has been told to open no more streams. It may not have heard it for [`Entry::grace_until`].
     told: bool,
     /// When the last stream ended, or the connection was accepted.
     rested: Moment,
@@ -163,6 +163,13 @@ impl Session<'_> {
                 return Poll::Ready(Turn::Rests);
             }
         }
+        if self.local.cut.get() {
+            // All deadlines have passed, for good: its streams end now, and then it does.
+            if self.open.count.get() > 0 {
+                return Poll::Pending;
+            }
+            return Poll::Ready(Turn::Ended(self.farewell()));
+        }
         self.connection.stay.entry.deadline.poll_expired(cx).map(|()| Turn::TimedOut)
     }
 
@@ -202,15 +209,20 @@ impl Session<'_> {
     fn begin(&mut self, incoming: Incoming<Buffer>) {
         let local = self.local;
         let connection = &mut self.connection;
-        connection.served += 1;
         let (plan, listener) = connection.stay.entry.listener.place();
         let Some(limits) = plan.snapshot.listeners.get(listener.0 as usize).map(|spec| spec.limits) else {
             return;
         };
-        if limits.requests_per_connection.is_some_and(|max| connection.served >= max) {
-            self.told = true;
-            self.machine.go_away();
+        if self.told && local.now() >= connection.stay.entry.grace_until() {
+            // It does not want to hear. Nothing of this one was looked at: it is safe to send it elsewhere.
+            let (_, mut respond) = incoming.into_halves();
+            return respond.reset(Reason::REFUSED_STREAM);
         }
+        connection.served += 1;
+        if limits.requests_per_connection.is_some_and(|max| connection.served >= max) {
+            self.tell();
+        }
+        let connection = &self.connection;
         let mut scratch = local.scratches.take(&local.timers);
         let refused = incoming.read_head(&limits.head, &mut scratch.request).err();
         let (inlet, outlet) = wire::accepted(incoming, &limits.head, &local.buffers);
@@ -242,44 +254,64 @@ impl Session<'_> {
         });
     }
 
+    /// Tells the client to open no more streams.
+    fn tell(&mut self) {
+        let entry = &self.connection.stay.entry;
+        if !std::mem::replace(&mut self.told, true) {
+            entry.carries.set(Carries::ManyLast);
+            entry.rested.set(self.local.now());
+            self.machine.go_away();
+        }
+    }
+
     /// The next moment at which something has to be done about the connection as such.
     fn set_deadline(&self) {
         let entry = &self.connection.stay.entry;
-        let mut at = if self.told { Moment(u64::MAX - 1) } else { self.aged };
-        if self.open.count.get() == 0 {
-            let idle = entry.listener.with_spec(|spec| match self.connection.served {
-                0 => spec.limits.header_timeout,
-                _ => spec.limits.idle_timeout,
-            });
-            at = at.min(self.rested.after(idle.unwrap_or_default()));
-        }
+        let is_idle = self.open.count.get() == 0;
+        let at = match (self.told, is_idle) {
+            // One that has heard it has closed by then.
+            (true, true) => entry.grace_until(),
+            (true, false) => Moment(u64::MAX - 1),
+            (false, true) => self.aged.min(self.forgotten()),
+            (false, false) => self.aged,
+        };
         self.connection.set_deadline(self.local, at);
     }
 
-    /// A moment has come: why?
+    /// When it has rested for long enough.
+    fn forgotten(&self) -> Moment {
+        let time = self.connection.stay.entry.listener.with_spec(|spec| match self.connection.served {
+            0 => spec.limits.header_timeout,
+            _ => spec.limits.idle_timeout,
+        });
+        self.rested.after(time.unwrap_or_default())
+    }
+
+    /// A moment has come: what is it that was waited for?
     fn time_is_over(&mut self) -> Option<End> {
-        let (local, entry) = (self.local, &self.connection.stay.entry);
-        if local.cut.get() {
-            self.machine.abort(Reason::NO_ERROR);
-            return Some(End::Now);
-        }
+        let (local, now) = (self.local, self.local.now());
+        let entry = &self.connection.stay.entry;
         let is_idle = self.open.count.get() == 0;
-        if self.told {
-            // It had its time to take the last answers and to leave.
-            return is_idle.then_some(End::Flush);
+        if self.told && is_idle && now >= entry.grace_until() {
+            if !self.machine.has_streams() {
+                return Some(self.farewell());
+            }
+            // What its last streams have sent is still on its way into the socket, which has a time limit of its own.
+            entry.rested.set(now);
         }
-        let now = local.now();
         let is_leaving = !local.ready.get() || entry.listener.is_closing() || now >= self.aged;
-        let idle_timeout = entry.listener.with_spec(|spec| spec.limits.idle_timeout).unwrap_or_default();
-        let is_forgotten = is_idle && (self.connection.served == 0 || now.since(self.rested) >= idle_timeout);
-        if is_leaving || is_forgotten {
-            self.told = true;
-            self.rested = now;
-            entry.carries.set(Carries::ManyLast);
-            self.machine.go_away();
+        if is_leaving || is_idle && now >= self.forgotten() {
+            self.tell();
         }
         self.set_deadline();
         None
+    }
+
+    /// Has the client told which stream was the last that was looked at.
+    fn farewell(&mut self) -> End {
+        self.machine.abort(Reason::NO_ERROR);
+        let _ = self.machine.poll(&mut Context::from_waker(Waker::noop()));
+        End::Flush
     }
 
     async fn close(self, end: End) {
