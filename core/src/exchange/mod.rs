@@ -23,7 +23,7 @@ use ringway_config::routes::Found;
 use ringway_config::snapshot::{ClientCertificate, Limits, ListenerId, Route, RouteId, Terminal};
 use ringway_filters::{Scheme, Verdict};
 use ringway_http::grpc::web::Coding;
-use ringway_http::{Framing, HeadError, Known, Method};
+use ringway_http::{Framing, HeadError, Known, Method, Version};
 
 use crate::clock::Moment;
 use crate::downstream::{After, Connection, forwarded};
@@ -112,7 +112,11 @@ pub(crate) async fn refuse(
     fault: Fault,
 ) -> After {
     // What could be parsed of the refused head is not believed.
+    let version = scratch.request.version;
     scratch.request.clear();
+    if version == Version::Http2 {
+        scratch.request.version = version;
+    }
     scratch.request.persistence = ringway_http::Persistence::Close;
     let mut exchange = Exchange::new(local, connection, scratch, opening);
     exchange.learn();
