@@ -21,6 +21,20 @@ mod grpc;
 #[cfg(test)]
 mod grpc_web;
 #[cfg(test)]
+mod h2_bodies;
+#[cfg(test)]
+mod h2_exchanges;
+#[cfg(test)]
+mod h2_floods;
+#[cfg(test)]
+mod h2_life;
+#[cfg(test)]
+mod h2_origins;
+#[cfg(test)]
+mod h2_smuggling;
+#[cfg(test)]
+mod h2_upstream;
+#[cfg(test)]
 mod h2spec;
 #[cfg(test)]
 mod handover;

@@ -2,6 +2,9 @@
 
 mod client;
 mod gateway;
+pub(crate) mod h2;
+mod h2_origin;
+pub(crate) mod hpack;
 mod origin;
 mod peers;
 mod tls;
@@ -12,6 +15,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use client::{Client, Response, get};
 pub(crate) use gateway::{Gateway, fresh_dir, listens, proxying};
+pub(crate) use h2_origin::H2Origin;
 pub(crate) use origin::{Origin, Visit, field, ok};
 pub(crate) use peers::{GrpcServer, WebSocketPeer, grpc_client, skipped};
 pub(crate) use tls::{Authority, Leaf};

@@ -135,6 +135,13 @@ impl Origin {
         })
     }
 
+    /// An origin that takes requests and never answers.
+    pub(crate) fn silent() -> Self {
+        Self::start(|visit| {
+            visit.until_peer_leaves();
+        })
+    }
+
     /// An address where nothing listens.
     pub(crate) fn nowhere() -> String {
         SocketAddr::from((own_address(), 3000)).to_string()
