@@ -1,6 +1,7 @@
 //! What is typed: the sections of a file, each read key by key, with names that are not looked up yet.
 
 pub(crate) mod address;
+mod health;
 pub(crate) mod limits;
 pub(crate) mod listeners;
 pub(crate) mod reader;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::address;
 use super::reader::{Table, Text, Value};
 use super::tls::{self, UpstreamTls};
+use super::{address, health};
 use crate::snapshot::{Address, HealthCheck, Protocol};
 
 /// The most endpoints of one upstream.
@@ -14,7 +14,6 @@ const ENDPOINTS_MAX: usize = 1_000;
 const KEEPALIVE_MAX: u64 = 10_000;
 const WEIGHT_MAX: u64 = 65_535;
 const WEIGHT: u64 = 100;
-const IN_A_ROW_MAX: u64 = 100;
 /// Exchanges at once on one connection: the default, and the most.
 const STREAMS: u64 = 100;
 const STREAMS_MAX: u64 = 10_000;
@@ -58,7 +57,7 @@ pub(crate) fn read<'a>(name: &'a str, value: &Value<'a>) -> Option<Upstream<'a>>
         Duration::from_millis(100)..=60 * MINUTE,
     );
     let connect_timeout = table.duration("connect_timeout", Duration::from_secs(1), MILLISECOND..=5 * MINUTE);
-    let health = read_health(&mut table);
+    let health = health::read(&mut table);
     let base_path = read_base_path(&mut table);
     let has_tls = table.peek_at("tls").is_some();
     let tls = tls::read_upstream(&mut table);
@@ -183,49 +182,6 @@ fn read_address(item: &Value<'_>, text: &Text<'_>) -> Option<Address> {
     }
 }
 
-fn read_health(table: &mut Table<'_>) -> Option<HealthCheck> {
-    let mut below = table.open("health", "upstreams.NAME.health")?;
-    let path = below.take("path");
-    if path.is_none() {
-        below.missing("path", "health = { path = \"/health\" }");
-    }
-    let path = path.and_then(|value| {
-        let text = value.text("a path such as \"/health\"")?;
-        check_target(&value, &text).then_some(text)
-    });
-    let host = below.text("host");
-    let expect = read_expect(&mut below);
-    let interval_at = below.peek_at("timeout").or_else(|| below.peek_at("interval"));
-    let interval =
-        below.duration("interval", Duration::from_secs(5), Duration::from_millis(100)..=60 * MINUTE);
-    let timeout = below.duration("timeout", Duration::from_secs(2).min(interval), MILLISECOND..=60 * MINUTE);
-    if timeout > interval {
-        let message = "a check's `timeout` is at most its `interval`, or checks would pile up; lower it";
-        below.sink.error(interval_at.unwrap_or(below.at), message);
-    }
-    let count = |table: &mut Table<'_>, key, default| {
-        u32::try_from(table.number(key, default, 1..=IN_A_ROW_MAX)).unwrap_or(1)
-    };
-    let unhealthy_after = count(&mut below, "unhealthy_after", 3);
-    let healthy_after = count(&mut below, "healthy_after", 2);
-    table.close("health", below);
-    let path = Arc::from(path?.value);
-    let host = host.map(|text| Arc::from(text.value));
-    Some(HealthCheck { path, host, expect, interval, timeout, unhealthy_after, healthy_after })
-}
-
-fn read_expect(table: &mut Table<'_>) -> Vec<u16> {
-    let Some(value) = table.take("expect") else {
-        table.show("expect", || "200".to_owned());
-        return vec![200];
-    };
-    let items = if value.is_list() { value.list("a list").unwrap_or_default() } else { vec![value] };
-    if items.is_empty() {
-        value.sink.error(value.at, "expected at least one status, such as 200");
-    }
-    super::statuses(&items, 100..=599)
-}
-
 fn read_base_path(table: &mut Table<'_>) -> String {
     let Some(value) = table.take("path") else { return String::new() };
     let Some(text) = value.text("a path such as \"/users\"") else { return String::new() };
@@ -239,7 +195,7 @@ fn read_base_path(table: &mut Table<'_>) -> String {
 }
 
 /// A path as it is sent: visible ASCII without a fragment, from a `/` on.
-fn check_target(value: &Value<'_>, text: &Text<'_>) -> bool {
+pub(super) fn check_target(value: &Value<'_>, text: &Text<'_>) -> bool {
     let sent = text.value.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
     let valid = text.is_unknown || (text.value.starts_with('/') && sent);
     if !valid {
