@@ -5,6 +5,8 @@
 //! message HealthCheckResponse { ServingStatus status = 1; }
 //! ```
 
+use std::fmt;
+
 /// Where the call goes.
 pub const PATH: &str = "/grpc.health.v1.Health/Check";
 /// Bytes of a service's name.
@@ -108,6 +110,19 @@ pub fn read_response(bytes: &[u8]) -> Result<Serving, HealthError> {
         }
     }
     Ok(serving)
+}
+
+impl fmt::Display for Serving {
+    /// The protocol's own word.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("UNKNOWN"),
+            Self::Serving => f.write_str("SERVING"),
+            Self::NotServing => f.write_str("NOT_SERVING"),
+            Self::ServiceUnknown => f.write_str("SERVICE_UNKNOWN"),
+            Self::Other(number) => number.fmt(f),
+        }
+    }
 }
 
 impl Serving {

@@ -52,6 +52,32 @@ impl Status {
     }
 }
 
+/// gRPC's statuses in the order of their numbers.
+const NAMES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
+/// The name of a number that somebody else has sent.
+pub fn name(code: u32) -> Option<&'static str> {
+    NAMES.get(usize::try_from(code).ok()?).copied()
+}
+
 /// Appends a text as the value of `grpc-message`: bytes outside of visible ASCII and space, and `%`, are escaped.
 pub fn push_message(text: &str, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
@@ -115,6 +141,26 @@ mod tests {
         ] {
             assert_eq!(Status::of_own(http).code(), code, "{http}");
         }
+    }
+
+    #[test]
+    fn a_number_has_its_name() {
+        for (status, expected) in [
+            (Status::Unknown, "UNKNOWN"),
+            (Status::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+            (Status::PermissionDenied, "PERMISSION_DENIED"),
+            (Status::ResourceExhausted, "RESOURCE_EXHAUSTED"),
+            (Status::Unimplemented, "UNIMPLEMENTED"),
+            (Status::Internal, "INTERNAL"),
+            (Status::Unavailable, "UNAVAILABLE"),
+            (Status::Unauthenticated, "UNAUTHENTICATED"),
+        ] {
+            assert_eq!(name(u32::from(status.code())), Some(expected));
+        }
+        assert_eq!(
+            (name(0), name(5), name(16), name(17)),
+            (Some("OK"), Some("NOT_FOUND"), Some("UNAUTHENTICATED"), None)
+        );
     }
 
     #[test]
