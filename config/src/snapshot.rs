@@ -251,12 +251,8 @@ pub struct Endpoint {
 /// `health`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthCheck {
-    /// The path to GET.
-    pub path: Arc<str>,
-    /// The `Host` to send; the endpoint's own when absent.
-    pub host: Option<Arc<str>>,
-    /// The statuses that count as healthy.
-    pub expect: Vec<u16>,
+    /// What is asked.
+    pub question: Question,
     /// From the start of one check to the next.
     pub interval: Duration,
     /// For one check.
@@ -265,6 +261,25 @@ pub struct HealthCheck {
     pub unhealthy_after: u32,
     /// Successes in a row.
     pub healthy_after: u32,
+}
+
+/// What a health check asks, and what counts as healthy. Either is asked in the upstream's protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// A GET.
+    Http {
+        /// Its path.
+        path: Arc<str>,
+        /// The `Host` to send; the endpoint's own when absent.
+        host: Option<Arc<str>>,
+        /// The statuses that count as healthy.
+        expect: Vec<u16>,
+    },
+    /// A call of the standard gRPC health protocol; `SERVING` counts as healthy. Only with HTTP/2.
+    Grpc {
+        /// The service asked about; empty for the endpoint as a whole.
+        service: Arc<str>,
+    },
 }
 
 /// `[routes.NAME]`, apart from what the index needs.

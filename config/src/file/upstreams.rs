@@ -57,13 +57,13 @@ pub(crate) fn read<'a>(name: &'a str, value: &Value<'a>) -> Option<Upstream<'a>>
         Duration::from_millis(100)..=60 * MINUTE,
     );
     let connect_timeout = table.duration("connect_timeout", Duration::from_secs(1), MILLISECOND..=5 * MINUTE);
-    let health = health::read(&mut table);
     let base_path = read_base_path(&mut table);
     let has_tls = table.peek_at("tls").is_some();
     let tls = tls::read_upstream(&mut table);
     check_names(&table, &endpoints, tls.as_ref());
     let (protocol, streams_max) =
         read_protocol(&mut table, tls.is_some() || has_tls && value.sink.has_errors());
+    let health = health::read(&mut table, protocol);
     table.close_section(&super::section_name("upstreams", name));
     Some(Upstream {
         name,

@@ -1,11 +1,11 @@
 //! What the active checks have found: healthy or not, by identity, so that it lives on over reloads. Pure;
-//! `probe` makes the checks.
+//! `probe` and `ask` make the checks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ringway_config::Snapshot;
-use ringway_config::snapshot::{Endpoint, HealthCheck, Upstream};
+use ringway_config::snapshot::{Endpoint, HealthCheck, Protocol, Question, Upstream};
 use ringway_config::tls::UpstreamTls;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -33,6 +33,8 @@ pub(super) struct Wanted {
     pub(super) check: HealthCheck,
     /// The `Host` to send.
     pub(super) host: Arc<str>,
+    /// What is spoken: what requests speak.
+    pub(super) protocol: Protocol,
     /// What TLS is spoken with; none: it is in clear.
     pub(super) tls: Option<Secure>,
 }
@@ -40,7 +42,7 @@ pub(super) struct Wanted {
 /// What TLS a check is made with.
 #[derive(Debug, Clone)]
 pub(super) struct Secure {
-    /// How the endpoint is asked: for HTTP/1.1, whatever requests speak.
+    /// How the endpoint is asked.
     pub(super) config: Arc<ClientConfig>,
     /// None: nothing of the endpoint is a name that could be asked for.
     pub(super) name: Option<ServerName<'static>>,
@@ -49,10 +51,8 @@ pub(super) struct Secure {
 
 impl Secure {
     fn new(tls: &UpstreamTls, host: &str) -> Self {
-        let mut config = ClientConfig::clone(&tls.client);
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let name = tls.server_name.clone().or_else(|| server_name(host));
-        Self { config: Arc::new(config), name, fingerprint: tls.fingerprint }
+        Self { config: Arc::clone(&tls.client), name, fingerprint: tls.fingerprint }
     }
 }
 
@@ -99,10 +99,16 @@ impl Health {
             let Some(check) = &upstream.health else { continue };
             for endpoint in &upstream.endpoints {
                 let own = host(upstream, endpoint);
-                let host = check.host.clone().unwrap_or_else(|| Arc::clone(&own));
+                let host = match &check.question {
+                    Question::Http { host, .. } => host.clone(),
+                    // Whoever is asked under that name may refuse a call for another.
+                    Question::Grpc { .. } => upstream.tls.as_deref().and_then(asked_name),
+                };
+                let host = host.unwrap_or_else(|| Arc::clone(&own));
                 for address in addresses(endpoint, resolved) {
                     let tls = upstream.tls.as_deref().map(|tls| Secure::new(tls, &own));
-                    let want = Wanted { check: check.clone(), host: Arc::clone(&host), tls };
+                    let (check, host, protocol) = (check.clone(), Arc::clone(&host), upstream.protocol);
+                    let want = Wanted { check, host, protocol, tls };
                     wanted.insert(identity(upstream, endpoint, &address), want);
                 }
             }
@@ -146,6 +152,14 @@ impl Health {
     }
 }
 
+/// The name of `server_name`.
+fn asked_name(tls: &UpstreamTls) -> Option<Arc<str>> {
+    match &tls.server_name {
+        Some(ServerName::DnsName(name)) => Some(Arc::from(name.as_ref())),
+        Some(_) | None => None,
+    }
+}
+
 fn identity(upstream: &Upstream, endpoint: &Endpoint, address: &SocketAddress) -> Identity {
     let (upstream, endpoint) = (Arc::clone(&upstream.name), Arc::clone(&endpoint.text));
     Identity { upstream, endpoint, address: address.clone() }
@@ -162,9 +176,7 @@ mod tests {
 
     fn check() -> HealthCheck {
         HealthCheck {
-            path: "/health".into(),
-            host: None,
-            expect: vec![200],
+            question: Question::Http { path: "/health".into(), host: None, expect: vec![200] },
             interval: Duration::from_secs(5),
             timeout: Duration::from_secs(2),
             unhealthy_after: 3,

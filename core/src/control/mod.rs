@@ -3,6 +3,7 @@
 //! and none of it on the request path.
 
 mod admin;
+mod ask;
 mod directory;
 mod drain;
 pub mod engine;

@@ -1,17 +1,13 @@
-//! Makes the active checks: one task per member, a GET on a connection of its own each interval. Only control
-//! checks; workers are told.
+//! Makes the active checks: one task per member, which asks each interval. Only control checks; workers are told.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use ringway_http::h1::{HeadReader, write_request};
-use ringway_http::{Fields, Framing, Limits, Method, ResponseHead};
-
-use super::health::{Identity, Secure, Wanted};
+use super::ask::ask;
+use super::health::{Identity, Wanted};
 use crate::clock::Clock;
-use crate::net::tls;
-use crate::net::{self, Buffers, NetError, Timers};
+use crate::net::{self, Buffers, Timers};
 
 /// Told the member, what was wanted, and why the check failed.
 type Told = dyn Fn(&Identity, &Wanted, Result<(), String>);
@@ -62,60 +58,12 @@ impl Probes {
 async fn repeat(member: Identity, wanted: Wanted, tools: Tools, ended: Rc<Cell<bool>>) {
     while !ended.get() {
         let began = tools.clock.now();
-        let outcome = check(&member, &wanted, &tools).await;
+        let outcome = ask(&member, &wanted, &tools).await;
         if ended.get() {
             return;
         }
         (tools.told)(&member, &wanted, outcome);
         net::sleep(wanted.check.interval.saturating_sub(tools.clock.now().since(began))).await;
-    }
-}
-
-async fn check(member: &Identity, wanted: &Wanted, tools: &Tools) -> Result<(), String> {
-    let status = ask(member, wanted, tools).await.map_err(|error| error.to_string())??;
-    if wanted.check.expect.contains(&status) {
-        return Ok(());
-    }
-    Err(format!("status {status}"))
-}
-
-/// The status of the answer. The outer error is the network's, the inner one the protocol's.
-async fn ask(member: &Identity, wanted: &Wanted, tools: &Tools) -> Result<Result<u16, String>, NetError> {
-    let deadline = tools.timers.deadline();
-    deadline.set(tools.clock.now().after(wanted.check.timeout));
-    let stream = net::connect(&member.address, &deadline).await?;
-    let (mut reader, mut writer) = stream.split(&tools.buffers);
-    if let Some(Secure { config, name, .. }) = &wanted.tls {
-        let Some(name) = name.clone() else { return Ok(Err("its TLS has no name to ask for".to_owned())) };
-        let shaken = Box::pin(tls::connect(&mut reader, &mut writer, config, name, &deadline)).await;
-        if let Err(error) = shaken {
-            return Ok(Err(format!("TLS: {error}")));
-        }
-    }
-
-    let mut fields = Fields::new();
-    for (name, value) in
-        [("User-Agent", &b"ringway-health"[..]), ("Accept", b"*/*"), ("Connection", b"close")]
-    {
-        // Constants that are valid fields.
-        let _valid = fields.push(name, value);
-    }
-    let mut request = tools.buffers.take(Buffers::SMALL);
-    write_request(request.append(), "GET", &wanted.check.path, &wanted.host, &fields, Framing::None, None);
-    writer.send(request, &deadline).await?;
-
-    let (limits, mut heads, mut head) = (Limits::default(), HeadReader::new(), ResponseHead::new());
-    let mut input = Vec::new();
-    loop {
-        match heads.response(&input, &limits, Method::Get, &mut head) {
-            Err(error) => return Ok(Err(error.to_string())),
-            Ok(Some(used)) if head.is_interim() => drop(input.drain(..used)),
-            Ok(Some(_)) => return Ok(Ok(head.status)),
-            Ok(None) => match reader.recv(&deadline).await? {
-                Some(bytes) => input.extend_from_slice(bytes.filled()),
-                None => return Ok(Err("closed before an answer".to_owned())),
-            },
-        }
     }
 }
 
@@ -127,7 +75,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use ringway_config::snapshot::{Driver, HealthCheck};
+    use ringway_config::snapshot::{Driver, HealthCheck, Protocol, Question};
 
     use super::*;
     use crate::net::SocketAddress;
@@ -153,9 +101,7 @@ mod tests {
             String::from_utf8_lossy(&asked[..n]).into_owned()
         });
         let check = HealthCheck {
-            path: "/health".into(),
-            host: None,
-            expect: vec![200, 204],
+            question: Question::Http { path: "/health".into(), host: None, expect: vec![200, 204] },
             interval: Duration::from_secs(3600),
             timeout: Duration::from_millis(if answer.is_some() { 10_000 } else { 50 }),
             unhealthy_after: 1,
@@ -171,7 +117,7 @@ mod tests {
                 done.send(()).unwrap();
             };
             let mut probes = Probes::default();
-            let wanted = Wanted { check, host: "a.example".into(), tls: None };
+            let wanted = Wanted { check, host: "a.example".into(), protocol: Protocol::Http1, tls: None };
             probes.follow(BTreeMap::from([(member, wanted)]), &tools(Rc::new(told)));
             finished.recv().await;
             outcome.take().unwrap()

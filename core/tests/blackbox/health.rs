@@ -65,7 +65,10 @@ fn an_answer_that_is_no_grpc_is_no_health() {
 #[test]
 fn who_does_not_speak_http2_or_nothing_at_all_is_unhealthy() {
     let old = Origin::start(|visit| visit.send(ok("x")));
-    let silent = Origin::start(|visit| visit.until_peer_leaves());
+    let silent = Origin::start(|visit| {
+        visit.until_peer_leaves();
+        visit.close();
+    });
     let refused = Origin::nowhere();
     for question in ["path = \"/health\"", "grpc = true"] {
         let gateway = checking(old.address(), &often(question));

@@ -39,6 +39,8 @@ mod h2spec;
 #[cfg(test)]
 mod handover;
 #[cfg(test)]
+mod health;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod limits;

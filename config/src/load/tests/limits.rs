@@ -105,6 +105,9 @@ fn of_an_upstream() {
         check(health, key, &["1", "100"], &["0", "101"]);
     }
     check(health, "expect", &["100", "599", "[200, 204]"], &["99", "600", "[]"]);
+    let grpc = |line: &str| around("", &format!("protocol = \"http2\"\nhealth = {{ {line} }}"));
+    let service = |bytes: usize| format!("\"{}\"", "s".repeat(bytes));
+    check(grpc, "grpc", &["true", &service(1), &service(1024)], &["\"\"", "1", &service(1025)]);
     let weight = |line: &str| {
         around("", "").replace("\"127.0.0.1:3000\"", &format!("{{ address = \"127.0.0.1:3000\", {line} }}"))
     };

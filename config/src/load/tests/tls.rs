@@ -148,13 +148,14 @@ fn the_difference_names_what_changed_of_tls() {
     let listener = format!("tls = {{ {PAIR} }}\nhttp2 = false\nconnection_age = \"1h\"");
     let text = on(&listener, "tunnel_age = \"2h\"")
         .replace("endpoints", "tls = { ca = \"certs/ca.crt\" }\nprotocol = \"auto\"\nstreams = 9\nendpoints")
+        .replace("endpoints", "health = { grpc = true }\nendpoints")
         + "[limits]\nhandshake_timeout = \"9s\"\nh2_streams = 5\n";
     let new = load(&text).unwrap().snapshot;
     let expected = [
         "changed listeners.http: tls, http2 true -> false, handshake_timeout 10s -> 9s, connection_age, \
          h2_streams 128 -> 5",
         "changed routes.app: handshake_timeout 10s -> 9s, tunnel_age, h2_streams 128 -> 5",
-        "changed upstreams.app: tls, protocol, streams 1 -> 9",
+        "changed upstreams.app: health, tls, protocol, streams 1 -> 9",
     ];
     assert_eq!(diff(&old, &new), expected);
 }
