@@ -23,6 +23,25 @@ use crate::worker::Local;
 /// An endpoint that takes nothing of what is sent to it for so long is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What small pieces of answers may cost on one lane while their clients do not take them.
+const PIECES_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What an endpoint may do on a lane of so many streams. The exchanges on it are many clients', so what one of them
+/// does must not end or hold up the others'.
+fn settings(streams_max: usize) -> Settings {
+    let default = Settings::default();
+    let streams = u32::try_from(streams_max).unwrap_or(u32::MAX);
+    Settings {
+        // Each stream's window whole: bytes that a slow client leaves unread keep nobody else's from coming.
+        connection_window: default.stream_window.saturating_mul(streams),
+        pieces_bytes_max: PIECES_BYTES_MAX,
+        // They come of answers that clients have given up, and are counted over a lane's life.
+        error_resets_max: usize::MAX,
+        ..default
+    }
+    .with_heads(&ringway_http::Limits::default())
+}
+
 /// One connection of many exchanges.
 pub(crate) struct Lane {
     requests: RefCell<Requests<Buffer>>,
@@ -54,6 +73,8 @@ impl std::fmt::Debug for Lanes {
 /// A lane that is being opened.
 #[derive(Default)]
 struct Opening {
+    /// The time of the one that asked for it.
+    until: Option<Moment>,
     result: Cell<Option<Result<(), Fault>>>,
     waiters: RefCell<Vec<Waker>>,
 }
@@ -90,26 +111,31 @@ pub(super) async fn board(local: &Rc<Local>, pool: &Rc<Pool>, deadline: &Deadlin
             return Ok(ride);
         }
         let opening = Rc::clone(pool.lanes.opening.borrow_mut().get_or_insert_with(|| {
-            let opening = Rc::<Opening>::default();
+            let opening = Rc::new(Opening { until: deadline.at(), ..Opening::default() });
             // It is nobody's own: who waits first may give up while others still wait.
-            net::spawn(open(Rc::clone(local), Rc::clone(pool), Rc::clone(&opening), deadline.at()));
+            net::spawn(open(Rc::clone(local), Rc::clone(pool), Rc::clone(&opening)));
             opening
         }));
-        poll_fn(|cx| {
+        let opened = poll_fn(|cx| {
             if let Some(result) = opening.result.get() {
-                return Poll::Ready(result);
+                return Poll::Ready(Ok(result));
             }
             opening.waiters.borrow_mut().push(cx.waker().clone());
             deadline.poll_expired(cx).map(|()| Err(Fault::ConnectTimeout))
         })
         .await?;
+        match opened {
+            // Who asked first had less time: that says nothing about the endpoint, and this one has some left.
+            Err(Fault::ConnectTimeout) if deadline.at() > opening.until => {}
+            opened => opened?,
+        }
     }
 }
 
 /// Opens a lane, tells those that wait, and carries its bytes to its end.
-async fn open(local: Rc<Local>, pool: Rc<Pool>, opening: Rc<Opening>, until: Option<Moment>) {
+async fn open(local: Rc<Local>, pool: Rc<Pool>, opening: Rc<Opening>) {
     let deadline = local.timers.deadline();
-    deadline.set(until.unwrap_or(Moment(0)));
+    deadline.set(opening.until.unwrap_or(Moment(0)));
     let dialled = dial(&local, &pool, &deadline).await;
     let begun = dialled.and_then(|(reader, writer, alpn)| match alpn {
         Alpn::H2 => begin(reader, writer, &local, &pool),
@@ -151,7 +177,7 @@ pub(super) async fn begin_with(
 }
 
 fn begin(reader: Reader, writer: Writer, local: &Rc<Local>, pool: &Rc<Pool>) -> Result<Task, Fault> {
-    let settings = Settings::default().with_heads(&ringway_http::Limits::default());
+    let settings = settings(pool.terms().streams_max);
     let (machine, requests) = Client::new(&settings).map_err(|_| Fault::ConnectFailed)?;
     let lane = Rc::new(Lane {
         requests: RefCell::new(requests),
@@ -206,6 +232,10 @@ impl Task {
     async fn hear(&mut self, local: &Rc<Local>, deadline: &Deadline) -> Result<(), Fault> {
         poll_fn(|cx| match self.advance(local, cx) {
             Err(Gone) => Poll::Ready(Err(Fault::ConnectFailed)),
+            // One that allows no stream is of no use, and neither would be the next one.
+            Ok(()) if self.has_heard && !self.lane.has_room(usize::MAX) => {
+                Poll::Ready(Err(Fault::ConnectFailed))
+            }
             Ok(()) if self.has_heard => Poll::Ready(Ok(())),
             Ok(()) => deadline.poll_expired(cx).map(|()| Err(Fault::ConnectTimeout)),
         })
@@ -310,5 +340,20 @@ impl Drop for Ride {
         if left == 0 {
             self.0.wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_all_streams_of_a_lane_may_leave_unread_fits_on_it() {
+        for streams in [1, 100, 10_000] {
+            let settings = settings(streams);
+            let unread = streams as u64 * u64::from(settings.stream_window);
+            assert_eq!(u64::from(settings.connection_window), unread, "{streams}");
+        }
+        assert!(settings(usize::MAX).connection_window > 0);
     }
 }

@@ -27,6 +27,8 @@ mod h2_exchanges;
 #[cfg(test)]
 mod h2_floods;
 #[cfg(test)]
+mod h2_lanes;
+#[cfg(test)]
 mod h2_life;
 #[cfg(test)]
 mod h2_origins;

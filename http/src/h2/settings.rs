@@ -37,6 +37,10 @@ pub struct Settings {
     /// Streams that this end had to reset because of what the peer sent, over the life of a connection. Over it: the
     /// connection ends with `ENHANCE_YOUR_CALM`.
     pub error_resets_max: usize,
+    /// What the pieces of data that wait to be read may cost besides their bytes: each counts for what it is shorter
+    /// than 256. Over it: the connection ends with `ENHANCE_YOUR_CALM`. To be so large that who sends small pieces is
+    /// held back by windows before.
+    pub pieces_bytes_max: usize,
     /// Streams that this end has reset and remembers, so that frames on their way do not count as errors.
     pub remembered_resets_max: usize,
     /// What the peer may send of frames that carry nothing.
@@ -56,6 +60,7 @@ impl Default for Settings {
             input_bytes_max: 64 * 1024,
             pending_resets_max: 20,
             error_resets_max: 1024,
+            pieces_bytes_max: 4 * 1024 * 1024,
             remembered_resets_max: 50,
             guard: GuardLimits::default(),
         }
@@ -75,7 +80,8 @@ macro_rules! build {
             .max_send_buffer_size(settings.send_buffer_bytes_max)
             .max_pending_accept_reset_streams(settings.pending_resets_max)
             .max_local_error_reset_streams(Some(settings.error_resets_max))
-            .max_concurrent_reset_streams(settings.remembered_resets_max);
+            .max_concurrent_reset_streams(settings.remembered_resets_max)
+            .data_frame_budget(settings.pieces_bytes_max);
         builder
     }};
 }

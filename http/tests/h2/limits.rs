@@ -278,6 +278,30 @@ fn a_sender_that_ignores_its_windows_is_stopped() {
 }
 
 #[test]
+fn small_pieces_that_wait_cost_what_they_may() {
+    // One byte counts for 255 more.
+    for (count, over) in [(10, false), (11, true)] {
+        let mut peer = Peer::new(&Settings { pieces_bytes_max: 10 * 255, ..Settings::default() });
+        peer.feed(&open(1, 0)).unwrap();
+        for _ in 0..count {
+            peer.feed(&frame(DATA, 0, 1, b"x")).unwrap();
+        }
+        assert_eq!(peer.over, over, "{count}");
+        assert_eq!(peer.code(GOAWAY), over.then_some(ENHANCE_YOUR_CALM));
+    }
+}
+
+#[test]
+fn small_pieces_meet_their_window_first() {
+    let mut peer = Peer::new(&Settings::default());
+    peer.feed(&open(1, 0)).unwrap();
+    for _ in 0..128 * 1024 / 20 {
+        peer.feed(&frame(DATA, 0, 1, &[b'x'; 20])).unwrap();
+    }
+    assert_eq!((peer.over, peer.code(GOAWAY)), (false, None));
+}
+
+#[test]
 fn output_that_nobody_takes_stops_input() {
     let settings = Settings { output_bytes_max: 1000, input_bytes_max: 500, ..Settings::default() };
     let mut peer = Peer::new(&settings);
