@@ -36,6 +36,8 @@ pub enum Fault {
     RequestBody(BodyError),
     /// CONNECT, which a gateway does not serve.
     Connect,
+    /// An extended CONNECT to a route that is not proxied.
+    WebSocketHere,
     /// TRACE with `Max-Forwards: 0`, which would be the gateway's to echo.
     Trace,
     /// The request passed this gateway too often.
@@ -104,6 +106,8 @@ pub enum Fault {
     NoWebSocket,
     /// A protocol switch that was not asked for.
     UnaskedUpgrade,
+    /// An endpoint of HTTP/1.1 answered an extended CONNECT's WebSocket with a 2xx, which would open it.
+    NotSwitched,
     /// A file that is not there, or may not be shown.
     NoFile,
     /// A file that could not be read.
@@ -152,6 +156,9 @@ impl Fault {
                 (error.status(), error.reason(), "Malformed request body", Downstream, Never)
             }
             Self::Connect => (405, "request.connect", "CONNECT is not served here", Downstream, Never),
+            Self::WebSocketHere => {
+                (501, "request.websocket", "No WebSocket is served here", Downstream, Never)
+            }
             Self::Trace => (405, "request.trace", "TRACE is not answered here", Downstream, Never),
             Self::Loop => {
                 (508, "request.loop", "The request passed this gateway too often", Downstream, Never)
@@ -207,7 +214,8 @@ impl Fault {
             | Self::UpstreamBodyTimeout
             | Self::UpstreamBody(_)
             | Self::NoWebSocket
-            | Self::UnaskedUpgrade => return None,
+            | Self::UnaskedUpgrade
+            | Self::NotSwitched => return None,
         })
     }
 
@@ -280,6 +288,9 @@ impl Fault {
             }
             Self::UnaskedUpgrade => {
                 (502, "upstream.upgrade", "Upstream switched protocols unasked", Upstream, Never)
+            }
+            Self::NotSwitched => {
+                (502, "upstream.not_switched", "Upstream did not switch to WebSocket", Upstream, Never)
             }
             _ => (503, "upstream.unavailable", "Service unavailable", Upstream, Never),
         }

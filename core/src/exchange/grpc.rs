@@ -61,7 +61,12 @@ impl Exchange<'_> {
 
     /// The dialect in which the client speaks.
     pub(super) fn clients_dialect(&self) -> Option<Dialect> {
-        self.web.map(web_dialect).or_else(|| dialect(&self.scratch.request.fields))
+        let request = &self.scratch.request;
+        // A status of gRPC comes with a 200, which would open the WebSocket that an extended CONNECT asks for.
+        if request.extended_connect {
+            return None;
+        }
+        self.web.map(web_dialect).or_else(|| dialect(&request.fields))
     }
 
     /// Answers a call with a status of the gateway's own: 200 and no message, the trailers in the head. The reason

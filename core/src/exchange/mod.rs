@@ -173,6 +173,8 @@ impl<'a> Exchange<'a> {
         self.record.stages.filters_us = self.record.stage(self.local);
         match &route.terminal {
             Terminal::Proxy(upstream) => self.proxy(route, *upstream).await,
+            // A 2xx would tell its client that its WebSocket is open (RFC 8441, 5).
+            _ if self.scratch.request.extended_connect => self.fail(Fault::WebSocketHere).await.into(),
             Terminal::Static(files) => self.serve_file(files).await.into(),
             Terminal::Respond(respond) => self.respond(respond).await.into(),
         }

@@ -82,6 +82,10 @@ impl Response<'_> {
         if begins {
             return self.upgrade().await;
         }
+        if self.request.extended_connect && (200..300).contains(&self.head.status) {
+            // To its client that would be an open WebSocket, with the answer's body for frames (RFC 8441, 5).
+            return Err(Fault::NotSwitched);
+        }
         self.relay().await
     }
 

@@ -1,12 +1,17 @@
 //! WebSocket: frames pass as they are, and the gateway ends one in its own words.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
+use ringway_http::{Fields, Framing, Limits, ResponseHead, h2};
 use rustix::process::Signal;
 
-use crate::support::{Client, Gateway, Origin, Visit, WebSocketPeer, eventually, now, proxying};
+use crate::support::{Client, Gateway, Origin, PATIENCE, Visit, WebSocketPeer, eventually, now, proxying};
 
 const SWITCH: &str = "GET /ws HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                       Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -355,4 +360,55 @@ fn another_implementation_is_served_and_told_to_go() {
     assert_eq!(client.line(), "closed 1001");
     assert_eq!(server.line(), "closed 1001");
     assert_eq!(access_line(&gateway)["reason"], "drain.tunnel");
+}
+
+/// The status that an extended CONNECT for a WebSocket is answered with.
+fn status_of_connect(gateway: &Gateway, path: &str) -> u16 {
+    let mut socket = TcpStream::connect(gateway.at(8080)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (mut machine, mut requests) = h2::Client::<Bytes>::new(&h2::Settings::default()).unwrap();
+    let cx = &mut Context::from_waker(Waker::noop());
+    let (mut out, mut input, fields) = (Vec::new(), [0; 4096], Fields::new());
+    let (mut response, mut head) = (None, ResponseHead::new());
+    loop {
+        assert!(machine.poll(cx).is_pending());
+        machine.take_output(&mut out);
+        socket.write_all(&out).unwrap();
+        out.clear();
+        let received = socket.read(&mut input).unwrap();
+        assert!(received > 0, "closed without an answer");
+        machine.feed(&input[..received], Duration::ZERO).unwrap();
+        assert!(machine.poll(cx).is_pending());
+        if response.is_none() && requests.allows_extended_connect() {
+            let outgoing = h2::Outgoing {
+                method: "CONNECT",
+                scheme: h2::Scheme::Http,
+                authority: "t",
+                path,
+                fields: &fields,
+                framing: Framing::None,
+                te_trailers: false,
+                protocol: Some("websocket"),
+            };
+            response = Some(requests.send(&outgoing, false).unwrap());
+        }
+        if let Some((response, _)) = &mut response
+            && response.poll(cx, &Limits::default(), &mut head).is_ready()
+        {
+            return head.status;
+        }
+    }
+}
+
+#[test]
+fn a_plain_answer_does_not_open_a_websocket_over_http2() {
+    let origin = Origin::start(|visit| {
+        let status = if visit.path() == "/refused" { "403 Forbidden" } else { "200 OK" };
+        visit.send(format!("HTTP/1.1 {status}\r\nContent-Length: 4\r\n\r\npage"));
+    });
+    let own = "[routes.own]\nmatch = { prefix = \"/own\" }\nrespond = { status = 200, body = \"hello\" }\n";
+    let gateway = Gateway::start(&format!("{own}{}", proxying(&origin)));
+    for (path, status) in [("/", 502), ("/refused", 403), ("/own", 501)] {
+        assert_eq!(status_of_connect(&gateway, path), status, "{path}");
+    }
 }
