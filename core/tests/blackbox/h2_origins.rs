@@ -1,7 +1,5 @@
 //! What origins that speak HTTP/2 are told and may say: heads and bodies of every kind, and what is malformed.
 
-use std::time::Duration;
-
 use crate::support::h2::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, Peer, SETTINGS, asking, frame, getting,
 };
