@@ -23,12 +23,15 @@ struct ErrorText<'a> {
 const TLS_ALERT: [u8; 7] = [0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x28];
 
 impl Exchange<'_> {
-    /// Answers a fault, or, when a response is under way, ends it such that the client sees that it is cut.
+    /// Answers a fault, or, when a response is under way, ends it such that the client sees that it is not whole.
     pub(super) async fn fail(&mut self, fault: Fault) -> After {
         let fault = self.true_fault(fault);
         let described = fault.describe();
         self.record.fault(fault);
         if self.record.has_responded() {
+            if let Some(after) = self.end_call(&described).await {
+                return after;
+            }
             self.connection.writer.leave_cut();
             // An HTTP/1.0 client knows the end by the close alone: only a reset tells it that this is not the end.
             let by_close = self.scratch.request.version == Version::Http10;

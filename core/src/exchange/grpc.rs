@@ -5,10 +5,13 @@ use std::time::Duration;
 use ringway_config::snapshot::{GrpcWeb, Route};
 use ringway_http::grpc::web::Coding;
 use ringway_http::grpc::{Dialect, Status, status, timeout};
-use ringway_http::{Fields, Known, Persistence};
+use ringway_http::{Fields, Framing, Known, Persistence};
 
 use super::Exchange;
 use crate::downstream::After;
+use crate::error::{Description, Side};
+use crate::net::Buffer;
+use crate::wire::Outlet;
 
 /// The dialect of a request.
 pub(super) fn dialect(request: &Fields) -> Option<Dialect> {
@@ -78,19 +81,43 @@ impl Exchange<'_> {
         (reason, message): (&str, &str),
         persistence: Persistence,
     ) -> After {
-        let mut digits = itoa::Buffer::new();
-        let mut text = Vec::with_capacity(message.len());
-        status::push_message(message, &mut text);
         let response = &mut self.scratch.response;
         response.status = 200;
-        for (name, value) in [
-            ("Content-Type", dialect.content_type().as_bytes()),
-            ("grpc-status", digits.format(status.code()).as_bytes()),
-            ("grpc-message", &text),
-            ("X-Ringway-Reason", reason.as_bytes()),
-        ] {
-            let _ = response.fields.set(name, value);
-        }
+        let _ = response.fields.set("Content-Type", dialect.content_type().as_bytes());
+        set_status(&mut response.fields, status, reason, message);
         self.send_answer(b"", persistence).await
+    }
+
+    /// Ends a call whose answer is under way with the status of an upstream's fault, in trailers. `None`: only a cut
+    /// tells this client that its answer is not whole.
+    pub(super) async fn end_call(&mut self, fault: &Description) -> Option<After> {
+        let response = &self.scratch.response;
+        let is_call =
+            self.clients_dialect() == Some(Dialect::Grpc) && dialect(&response.fields) == Some(Dialect::Grpc);
+        // With less than a stated length, a message is malformed whatever follows (RFC 9113, 8.1.1).
+        let has_length = matches!(response.framing, Framing::Length(_));
+        if !is_call || has_length || fault.side != Side::Upstream {
+            return None;
+        }
+        let Outlet::Stream(stream) = &mut self.connection.writer else { return None };
+        let mut trailers = Fields::new();
+        set_status(&mut trailers, fault.grpc, fault.reason, fault.message);
+        stream.end(Buffer::empty(), &trailers, &self.scratch.write_deadline).await.ok()?;
+        Some(After::Linger)
+    }
+}
+
+/// Says what became of a call, and why.
+fn set_status(fields: &mut Fields, status: Status, reason: &str, message: &str) {
+    let mut digits = itoa::Buffer::new();
+    let mut text = Vec::with_capacity(message.len());
+    status::push_message(message, &mut text);
+    for (name, value) in [
+        ("grpc-status", digits.format(status.code()).as_bytes()),
+        ("grpc-message", &text),
+        ("X-Ringway-Reason", reason.as_bytes()),
+    ] {
+        // Digits, escaped text and a word are valid.
+        let _ = fields.set(name, value);
     }
 }

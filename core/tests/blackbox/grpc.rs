@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::faults::full_listener;
-use crate::support::{Gateway, GrpcServer, Origin, Response, grpc_client, now, ok, proxying};
+use crate::support::h2::{CANCEL, Peer, asking};
+use crate::support::{Gateway, GrpcServer, H2Origin, Origin, Response, grpc_client, now, ok, proxying};
 
 /// All cases of the client must pass at this address.
 fn passes(address: SocketAddr, words: &[&str]) {
@@ -141,20 +142,114 @@ fn calls_of_all_kinds_pass() {
 
 #[test]
 fn another_implementation_reads_the_gateways_own_statuses() {
-    let Some(server) = GrpcServer::start() else { return };
-    let refused: SocketAddr = Origin::nowhere().parse().unwrap();
-    for (endpoint, method, expected) in [
-        (server.address(), "/ringway.Test/Wait", ("DEADLINE_EXCEEDED", "Upstream did not answer in time")),
-        (refused, "/ringway.Test/Unary", ("UNAVAILABLE", "Upstream refused the connection")),
+    // It is told when the time is over, too: one that says nothing cannot be faster to say so.
+    let silent = H2Origin::start(|peer, _| while peer.request().is_some() {});
+    let late = silent.proxying().replace("[upstreams", "timeout = \"500ms\"\n[upstreams");
+    for (gateway, expected) in [
+        (Gateway::start(&late), ("DEADLINE_EXCEEDED", "Upstream did not answer in time")),
+        (between(Origin::nowhere().parse().unwrap(), ""), ("UNAVAILABLE", "Upstream refused the connection")),
     ] {
-        let gateway = between(endpoint, "timeout = \"500ms\"");
-        let words = ["call", method, "", "--timeout", "15"];
-        let output = grpc_client(gateway.at(8080), &words).expect("the service runs on the same Python");
+        let words = ["call", "/ringway.Test/Unary", "", "--timeout", "15"];
+        let Some(output) = grpc_client(gateway.at(8080), &words) else { return };
         let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(
             (said["code"].as_str(), said["details"].as_str()),
             (Some(expected.0), Some(expected.1)),
             "{said}"
         );
+    }
+}
+
+/// A message of three bytes, `abc`.
+const MESSAGE: &[u8] = b"\0\0\0\0\x03abc";
+
+/// An origin that begins its answers with a message and does not end them. By their path they are cut, or late, or are
+/// no calls' answers.
+fn breaking() -> Origin {
+    Origin::start(|visit| {
+        let (kind, framing) = match visit.path() {
+            "/html" => ("text/html", "Transfer-Encoding: chunked\r\n\r\n8\r\n"),
+            "/length" => ("application/grpc", "Content-Length: 20\r\n\r\n"),
+            _ => ("application/grpc+proto", "Transfer-Encoding: chunked\r\n\r\n8\r\n"),
+        };
+        visit.send(format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n{framing}"));
+        visit.send([MESSAGE, b"\r\n"].concat());
+        if visit.path() == "/late" {
+            visit.until_peer_leaves();
+        }
+        visit.close();
+    })
+}
+
+#[test]
+fn a_call_that_breaks_within_its_answer_ends_with_a_status() {
+    let origin = breaking();
+    let keys = "[routes.late]\nmatch = { path = \"/late\" }\nupstream = \"origin\"\ntimeout = \"1s\"\n";
+    let gateway = Gateway::start(&(keys.to_owned() + &proxying(&origin)));
+    let mut client = Peer::connect(gateway.at(8080));
+    let mut call = |path: &str, kind: &str| {
+        let stream = client.ask(&[asking("POST", path), vec![("content-type", kind)]].concat());
+        client.outcome(stream)
+    };
+    for (path, status, message, reason) in [
+        ("/late", "4", "Upstream did not finish in time", "upstream.timeout.body"),
+        ("/cut", "14", "Upstream's answer ended early", "upstream.truncated"),
+    ] {
+        let answer = call(path, "application/grpc");
+        assert_eq!((answer.reset, &answer.body[..]), (None, MESSAGE), "{path}");
+        let [head, trailers] = &answer.heads[..] else { panic!("{answer:?}") };
+        assert!(head.contains(&("content-type".into(), "application/grpc+proto".into())), "{head:?}");
+        let told = [("grpc-status", status), ("grpc-message", message), ("x-ringway-reason", reason)];
+        assert_eq!(*trailers, told.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        gateway.line_with(&[&format!("\"path\":\"{path}\""), &format!("\"reason\":\"{reason}\"")]);
+    }
+    for (path, kind) in
+        [("/html", "application/grpc"), ("/length", "application/grpc"), ("/cut", "application/json")]
+    {
+        let answer = call(path, kind);
+        assert!(answer.reset.is_some() && !answer.ended, "{path} as {kind} is cut: {answer:?}");
+    }
+    // A client of HTTP/1.1 sees the cut as it always does.
+    let mut old = gateway.client();
+    old.send(self::call("/cut", "Content-Length: 0\r\n"));
+    old.try_response("POST").unwrap_err();
+}
+
+#[test]
+fn a_stream_that_an_endpoint_gives_up_ends_with_a_status() {
+    let origin = H2Origin::start(|peer, _| {
+        while let Some((stream, _)) = peer.request_head() {
+            peer.head(stream, &[(":status", "200"), ("content-type", "application/grpc")], 0);
+            peer.data(stream, MESSAGE, 0);
+            peer.reset(stream, CANCEL);
+        }
+    });
+    let gateway = Gateway::start(&origin.proxying());
+    let mut client = Peer::connect(gateway.at(8080));
+    let fields = [asking("POST", "/"), vec![("content-type", "application/grpc")]].concat();
+    // Its request has ended, or goes on.
+    for ends in [0x1, 0] {
+        let stream = client.open(&fields, ends);
+        let answer = client.outcome(stream);
+        let trailers = answer.heads.get(1).unwrap_or_else(|| panic!("{answer:?}"));
+        assert!(trailers.contains(&("grpc-status".into(), "14".into())), "{trailers:?}");
+    }
+    assert_eq!(client.goaways, []);
+}
+
+#[test]
+fn another_implementation_reads_a_status_within_an_answer() {
+    let origin = breaking();
+    let keys = "[routes.late]\nmatch = { path = \"/late\" }\nupstream = \"origin\"\ntimeout = \"1s\"\n";
+    let gateway = Gateway::start(&(keys.to_owned() + &proxying(&origin)));
+    for (method, code, details) in [
+        ("/late", "DEADLINE_EXCEEDED", "Upstream did not finish in time"),
+        ("/cut", "UNAVAILABLE", "Upstream's answer ended early"),
+    ] {
+        let words = ["call", method, "--timeout", "15"];
+        let Some(output) = grpc_client(gateway.at(8080), &words) else { return };
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((&said["code"], &said["details"]), (&code.into(), &details.into()), "{said}");
+        assert_eq!(said["messages"], serde_json::json!(["abc"]), "{said}");
     }
 }

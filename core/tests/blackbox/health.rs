@@ -2,8 +2,10 @@
 
 use std::fmt::Display;
 
+use crate::support::h2::END_STREAM;
 use crate::support::{
-    Authority, Gateway, GrpcServer, Leaf, Origin, eventually, fresh_dir, grpc_client, ok, own_address,
+    Authority, Gateway, GrpcServer, H2Origin, Leaf, Origin, eventually, fresh_dir, grpc_client, ok,
+    own_address,
 };
 
 /// A gateway that checks an endpoint often, with these keys on the upstream.
@@ -108,6 +110,37 @@ fn what_alpn_chooses_is_what_checks_speak() {
     let gateway = checking(origin.at(8443), &auto("grpc = true"));
     origin.line_with(&["POST", "\"origin.example\"", "\"HTTP/2.0\"", "\"status\":200"]);
     gateway.line_with(&["health.down", "the answer has no grpc-status"]);
+}
+
+#[test]
+fn a_call_says_what_it_wants_and_serving_is_well() {
+    let origin = H2Origin::start(|peer, number| {
+        while let Some((stream, _)) = peer.request() {
+            // The first check meets an endpoint that does not serve.
+            let serving = if number == 1 { 2 } else { 1 };
+            peer.head(stream, &[(":status", "200"), ("content-type", "application/grpc")], 0);
+            peer.data(stream, &[0, 0, 0, 0, 2, 8, serving], 0);
+            peer.head(stream, &[("grpc-status", "0")], END_STREAM);
+        }
+    });
+    let question = "grpc = \"shop.Orders\", interval = \"100ms\", timeout = \"100ms\"";
+    let keys = format!("health = {{ {question}, unhealthy_after = 1, healthy_after = 1 }}");
+    let gateway = Gateway::start(&origin.proxying_with(&keys));
+    gateway.line_with(&["health.down", "it is NOT_SERVING"]);
+    gateway.line_with(&["health.up"]);
+    let asked = origin.requests().swap_remove(0);
+    assert_eq!(asked.body, b"\0\0\0\0\x0d\x0a\x0bshop.Orders");
+    for (name, value) in [
+        (":method", "POST"),
+        (":path", "/grpc.health.v1.Health/Check"),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+        ("grpc-timeout", "100000u"),
+        ("user-agent", "ringway-health"),
+    ] {
+        assert!(asked.heads[0].contains(&(name.into(), value.into())), "{name} in {:?}", asked.heads[0]);
+    }
+    eventually("no connection is kept after its check", || origin.open_connections() <= 1);
 }
 
 /// Sets what a service says of itself.
