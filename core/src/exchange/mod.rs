@@ -293,6 +293,11 @@ impl<'a> Exchange<'a> {
         if let Some(protocol) = request.upgrade() {
             upgrade.extend_from_slice(protocol);
         }
+        let has_body = !matches!(request.framing, Framing::None | Framing::Length(0));
+        if handshake::is_websocket(upgrade) && (request.method != Method::Get || has_body) {
+            // That asks for no WebSocket (RFC 6455, 4.1), and on a stream it could not be both.
+            upgrade.clear();
+        }
         request.fields.remove_hop_by_hop();
         if !request.expects_continue {
             // Nobody waits for it: an HTTP/1.0 client cannot (RFC 9110, 10.1.1).

@@ -412,3 +412,14 @@ fn a_plain_answer_does_not_open_a_websocket_over_http2() {
         assert_eq!(status_of_connect(&gateway, path), status, "{path}");
     }
 }
+
+#[test]
+fn a_post_is_no_websocket() {
+    let origin = Origin::saying("posted");
+    let gateway = Gateway::before(&origin);
+    let request = "POST / HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                   Content-Length: 5\r\n\r\nhello";
+    assert_eq!(gateway.client().ask(request).text(), "posted");
+    assert!(!origin.head().to_ascii_lowercase().contains("upgrade"), "{}", origin.head());
+    assert_eq!(origin.bodies(), [b"hello"]);
+}
