@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringway_http::grpc::health::SERVICE_BYTES_MAX;
+use ringway_http::target::split_authority;
 
 use super::reader::{Table, Value};
 use super::upstreams::check_target;
@@ -65,10 +66,18 @@ fn read_http(table: &mut Table<'_>, path: Option<Value<'_>>) -> Option<Question>
         let text = value.text("a path such as \"/health\"")?;
         check_target(&value, &text).then_some(text)
     });
-    let host = table.text("host");
+    let host = read_host(table);
     let expect = read_expect(table);
-    let path = Arc::from(path?.value);
-    Some(Question::Http { path, host: host.map(|text| Arc::from(text.value)), expect })
+    Some(Question::Http { path: Arc::from(path?.value), host, expect })
+}
+
+fn read_host(table: &mut Table<'_>) -> Option<Arc<str>> {
+    let text = table.text("host")?;
+    if !text.is_unknown && split_authority(&text.value, &mut String::new()).is_err() {
+        let message = "expected a host such as \"api.internal\" or \"api.internal:8080\"";
+        table.sink.error(text.at, text.found(message));
+    }
+    Some(Arc::from(text.value))
 }
 
 fn read_grpc(table: &mut Table<'_>, grpc: &Value<'_>, protocol: Protocol) -> Option<Question> {

@@ -105,6 +105,12 @@ fn of_an_upstream() {
         check(health, key, &["1", "100"], &["0", "101"]);
     }
     check(health, "expect", &["100", "599", "[200, 204]"], &["99", "600", "[]"]);
+    check(
+        health,
+        "host",
+        &["\"a.example\"", "\"a.example:80\"", "\"[::1]:80\""],
+        &["\"\"", "\"a b\"", "\"a/b\"", "\"a\\r\\nX: y\"", "\"a:65536\""],
+    );
     let grpc = |line: &str| around("", &format!("protocol = \"http2\"\nhealth = {{ {line} }}"));
     let service = |bytes: usize| format!("\"{}\"", "s".repeat(bytes));
     check(grpc, "grpc", &["true", &service(1), &service(1024)], &["\"\"", "1", &service(1025)]);
