@@ -16,6 +16,9 @@ use ringway_config::snapshot::Limits;
 /// is closed.
 const DISCARD_BYTES_MAX: u64 = 64 * 1024;
 
+/// A stream's body up to about so many bytes is taken before it is sent on, if it is here.
+const AT_HAND_BYTES_MAX: usize = 16 * 1024;
+
 /// For reading it.
 const DISCARD_TIME: Duration = Duration::from_secs(2);
 
@@ -62,6 +65,22 @@ impl Exchange<'_> {
                 usize::try_from(n).ok().filter(|&n| n <= self.connection.input.len())
             }
             RequestBody::Untouched(_) | RequestBody::Begun => None,
+        }
+    }
+
+    /// Takes a small body of a stream that came whole with its head to where those of sockets are: then it can be sent
+    /// with the head, with its length, and again.
+    pub(super) fn take_body_at_hand(&mut self) {
+        let Inlet::Stream(stream) = &mut self.connection.reader else { return };
+        if !matches!(self.body, RequestBody::Untouched(_)) {
+            return;
+        }
+        let input = &mut self.connection.input;
+        let is_whole = stream.take_whole(AT_HAND_BYTES_MAX, input);
+        let len = input.len() as u64;
+        // One that is too large is met by whoever relays it.
+        if is_whole && self.limits.body_bytes_max.is_none_or(|max| len <= max) {
+            self.body = RequestBody::Untouched(Framing::Length(len));
         }
     }
 

@@ -49,6 +49,7 @@ impl Exchange<'_> {
         let time = grpc::time_left(&self.scratch.request.fields).unwrap_or(route.timeout);
         let until = self.record.now(self.local).after(time.min(route.timeout));
         self.translate_request(route);
+        self.take_body_at_hand();
         let mut attempts = Attempts {
             route,
             until,

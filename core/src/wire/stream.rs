@@ -142,6 +142,24 @@ impl StreamInlet {
         Poll::Ready(())
     }
 
+    /// Takes what is here of the body into `input`, up to about so many bytes. `true`: that was all of it, and nothing
+    /// follows it.
+    pub(crate) fn take_whole(&mut self, bytes_max: usize, input: &mut Buffer) -> bool {
+        while input.len() <= bytes_max {
+            match self.take_ready() {
+                Some(Ok(Some(bytes))) => input.absorb(bytes),
+                Some(Ok(None)) => return self.trailers.is_empty(),
+                Some(Err(error)) => {
+                    // Whoever asks next is told.
+                    self.found = Some(Err(error));
+                    return false;
+                }
+                None => return false,
+            }
+        }
+        false
+    }
+
     /// Reads a rest that nobody wants, up to a bound, so that a client that is still sending a little can end its
     /// request: dropping the stream earlier would reset it.
     pub(crate) async fn discard(&mut self, bytes_max: usize, deadline: &Deadline) {
