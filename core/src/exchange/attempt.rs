@@ -205,7 +205,7 @@ impl Exchange<'_> {
         };
         let ready = attempt.ready.unwrap_or_default();
         let ends = ready == 0 && attempt.ready.is_some() && protocol.is_none();
-        let opened = ride.requests().borrow_mut().send(&outgoing, ends);
+        let opened = ride.requests().send(&outgoing, ends);
         let (response, outbound) = opened.map_err(stream_fault)?;
         wire::open(&mut up.reader, response, (!ends).then_some(outbound));
         if let (Outlet::Stream(stream), true) = (&mut up.writer, ready > 0) {

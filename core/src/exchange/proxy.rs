@@ -117,6 +117,9 @@ impl Exchange<'_> {
         };
         let origin = checkout.origin;
         let result = self.attempt(&attempt, &mut checkout).await;
+        if let (Err(Fault::UpstreamTimeout), Some(ride)) = (&result, &checkout.ride) {
+            ride.give_up();
+        }
         (result, origin, Some(checkout))
     }
 

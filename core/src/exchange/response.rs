@@ -8,7 +8,7 @@ use ringway_config::snapshot::{Limits, Route};
 use ringway_filters::{Chain, ChainState, Facts};
 use ringway_http::h1::{self, BodyReader, BodySize, BodyWriter, HeadReader};
 use ringway_http::h2::StreamError;
-use ringway_http::{Framing, Known, Method, Persistence, RequestHead, ResponseHead, Version};
+use ringway_http::{Framing, HeadError, Known, Method, Persistence, RequestHead, ResponseHead, Version};
 
 use super::attempt::Link;
 use super::handshake;
@@ -317,6 +317,10 @@ pub(super) fn stream_fault(error: StreamError) -> Fault {
 pub(super) fn send_fault(error: &NetError) -> Fault {
     match error {
         NetError::TimedOut => Fault::ClientStalled,
+        // A head that HTTP/2 cannot carry.
+        NetError::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            Fault::BadResponse(HeadError::FieldValue)
+        }
         NetError::Io(_) => Fault::ClientReset,
     }
 }

@@ -9,7 +9,7 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use ringway_http::h2::{Client, Requests, Settings};
+use ringway_http::h2::{Client, GuardLimits, Requests, Settings};
 
 use super::connection::dial;
 use super::pool::Pool;
@@ -37,6 +37,8 @@ fn settings(streams_max: usize) -> Settings {
         pieces_bytes_max: PIECES_BYTES_MAX,
         // They come of answers that clients have given up, and are counted over a lane's life.
         error_resets_max: usize::MAX,
+        // An endpoint that refuses much is busy, and does no harm to those that it serves.
+        guard: GuardLimits { resets_max: u32::MAX, ..default.guard },
         ..default
     }
     .with_heads(&ringway_http::Limits::default())
@@ -44,18 +46,26 @@ fn settings(streams_max: usize) -> Settings {
 
 /// One connection of many exchanges.
 pub(crate) struct Lane {
-    requests: RefCell<Requests<Buffer>>,
+    requests: Requests<Buffer>,
     /// Exchanges on it.
     streams: Cell<usize>,
     /// Exchanges that it has carried.
     carried: Cell<u64>,
+    /// What its windows were made for; a reload that allows more is for new ones.
+    streams_max: usize,
+    /// How often bytes have come.
+    heard: Cell<u64>,
     /// It takes no further ones.
     is_leaving: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
 /// An exchange's stay on a lane.
-pub(crate) struct Ride(Rc<Lane>);
+pub(crate) struct Ride {
+    lane: Rc<Lane>,
+    /// How often bytes had come when it began.
+    heard: u64,
+}
 
 /// The lanes to one address.
 #[derive(Default)]
@@ -180,9 +190,11 @@ fn begin(reader: Reader, writer: Writer, local: &Rc<Local>, pool: &Rc<Pool>) -> 
     let settings = settings(pool.terms().streams_max);
     let (machine, requests) = Client::new(&settings).map_err(|_| Fault::ConnectFailed)?;
     let lane = Rc::new(Lane {
-        requests: RefCell::new(requests),
+        requests,
         streams: Cell::new(0),
         carried: Cell::new(0),
+        streams_max: pool.terms().streams_max,
+        heard: Cell::new(0),
         is_leaving: Cell::new(false),
         waker: RefCell::new(None),
     });
@@ -250,6 +262,7 @@ impl Task {
                 return Err(Gone);
             }
             self.has_heard |= received;
+            self.lane.heard.set(self.lane.heard.get() + u64::from(received));
             let sent = self.pump.send(&mut self.machine, local, cx).map_err(|_| Gone)?;
             if !received && !sent {
                 return Ok(());
@@ -283,8 +296,8 @@ impl Task {
 
 impl Lane {
     fn has_room(&self, streams_max: usize) -> bool {
-        let requests = self.requests.borrow();
-        let max = streams_max.min(requests.streams_max());
+        let requests = &self.requests;
+        let max = streams_max.min(self.streams_max).min(requests.streams_max());
         if self.is_leaving.get() || self.streams.get() >= max {
             return false;
         }
@@ -314,31 +327,39 @@ impl Ride {
             // It rests no longer.
             lane.wake();
         }
-        Self(Rc::clone(lane))
+        Self { lane: Rc::clone(lane), heard: lane.heard.get() }
     }
 
     /// Whether others have ridden before.
     pub(super) fn is_first(&self) -> bool {
-        self.0.carried.get() == 1
+        self.lane.carried.get() == 1
     }
 
     /// Whether the endpoint has said that it understands extended CONNECT (RFC 8441, 3).
     pub(crate) fn allows_extended_connect(&self) -> bool {
-        self.0.requests.borrow().allows_extended_connect()
+        self.lane.requests.allows_extended_connect()
     }
 
     /// What opens a stream.
-    pub(crate) fn requests(&self) -> &RefCell<Requests<Buffer>> {
-        &self.0.requests
+    pub(crate) fn requests(&self) -> &Requests<Buffer> {
+        &self.lane.requests
+    }
+
+    /// Its time is over. Where nothing at all has come since it began, the connection may be dead without a word, and
+    /// takes no further exchanges.
+    pub(crate) fn give_up(&self) {
+        if self.lane.heard.get() == self.heard {
+            self.lane.leave();
+        }
     }
 }
 
 impl Drop for Ride {
     fn drop(&mut self) {
-        let left = self.0.streams.get().saturating_sub(1);
-        self.0.streams.set(left);
+        let left = self.lane.streams.get().saturating_sub(1);
+        self.lane.streams.set(left);
         if left == 0 {
-            self.0.wake();
+            self.lane.wake();
         }
     }
 }

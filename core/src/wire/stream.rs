@@ -278,7 +278,15 @@ impl StreamOutlet {
             return Err(gone());
         };
         let ends = then == Then::End;
-        let outbound = respond.send_head(head.status, &head.fields, size, ends).map_err(broken)?;
+        let outbound = match respond.send_head(head.status, &head.fields, size, ends) {
+            Ok(outbound) => outbound,
+            Err(StreamError::Unwritable) => {
+                // Another head may do.
+                *sending = Sending::Respond(respond);
+                return Err(io::Error::from(io::ErrorKind::InvalidData).into());
+            }
+            Err(error) => return Err(broken(error)),
+        };
         if then == Then::Body {
             *sending = Sending::Body(outbound);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::support::h2::{INITIAL_WINDOW, MAX_STREAMS, Peer, getting};
+use crate::support::h2::{END_STREAM, INITIAL_WINDOW, MAX_STREAMS, Peer, REFUSED_STREAM, getting};
 use crate::support::{Gateway, H2Origin, eventually};
 
 /// What an endpoint may send on a stream before some of it is taken.
@@ -62,4 +62,55 @@ fn an_origin_that_allows_no_stream_is_not_stormed() {
     let response = gateway.client().get("/");
     assert_eq!((response.status, response.reason().as_str()), (502, "upstream.connect.failed"));
     assert_eq!(origin.connections(), 1);
+}
+
+#[test]
+fn a_connection_on_which_nothing_comes_is_not_asked_twice() {
+    let origin = H2Origin::start(|peer, visit| {
+        while let Some((stream, _)) = peer.request() {
+            // The first one takes what is sent and never says a word again.
+            if visit > 1 {
+                peer.say(stream, "awake");
+            }
+        }
+    });
+    let gateway = Gateway::start(&origin.proxying().replace("upstream =", "timeout = \"300ms\"\nupstream ="));
+    assert_eq!(gateway.client().get("/").status, 504);
+    let answer = gateway.client().get("/");
+    assert_eq!((answer.status, answer.text()), (200, "awake"));
+    assert_eq!(origin.connections(), 2);
+}
+
+#[test]
+fn what_was_refused_is_sent_again_for_clients_of_both_protocols() {
+    let origin = H2Origin::start(|peer, _| {
+        let mut refused = false;
+        while let Some((stream, request)) = peer.request() {
+            refused = !refused;
+            if refused {
+                peer.reset(stream, REFUSED_STREAM);
+            } else {
+                peer.say(stream, if request.body == b"body" { "taken" } else { "not what was sent" });
+            }
+        }
+    });
+    let gateway = Gateway::start(&origin.proxying());
+    let one = gateway.client().ask("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\nbody");
+    assert_eq!((one.status, one.text()), (200, "taken"));
+    let two = Peer::connect(gateway.at(8080)).post("/", b"body");
+    assert_eq!((two.status(), two.text()), (200, "taken"));
+    assert_eq!(origin.requests().len(), 4);
+}
+
+#[test]
+fn trailers_follow_an_answer_of_no_bytes() {
+    let origin = H2Origin::start(|peer, _| {
+        while let Some((stream, _)) = peer.request() {
+            peer.head(stream, &[(":status", "200"), ("content-length", "0")], 0);
+            peer.head(stream, &[("x-sum", "1")], END_STREAM);
+        }
+    });
+    let gateway = Gateway::start(&origin.proxying());
+    let answer = Peer::connect(gateway.at(8080)).get("/");
+    assert_eq!(answer.trailers(), Some(&vec![("x-sum".to_owned(), "1".to_owned())]));
 }

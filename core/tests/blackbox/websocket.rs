@@ -366,7 +366,7 @@ fn another_implementation_is_served_and_told_to_go() {
 fn status_of_connect(gateway: &Gateway, path: &str) -> u16 {
     let mut socket = TcpStream::connect(gateway.at(8080)).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let (mut machine, mut requests) = h2::Client::<Bytes>::new(&h2::Settings::default()).unwrap();
+    let (mut machine, requests) = h2::Client::<Bytes>::new(&h2::Settings::default()).unwrap();
     let cx = &mut Context::from_waker(Waker::noop());
     let (mut out, mut input, fields) = (Vec::new(), [0; 4096], Fields::new());
     let (mut response, mut head) = (None, ResponseHead::new());

@@ -151,17 +151,15 @@ impl<B: Buf + 'static> Requests<B> {
     }
 
     /// Opens a stream with a request. It ends with its head if `ends`.
-    pub fn send(
-        &mut self,
-        request: &Outgoing<'_>,
-        ends: bool,
-    ) -> Result<(Response, Outbound<B>), StreamError> {
+    pub fn send(&self, request: &Outgoing<'_>, ends: bool) -> Result<(Response, Outbound<B>), StreamError> {
         let method = match request.protocol {
             Some(_) => Method::Connect,
             None => Method::from_text(request.method.as_bytes()),
         };
         let request = request::write(request)?;
-        let (response, stream) = self.send.send_request(request, ends)?;
+        // The library's handle refuses to go on after a stream that waits its turn, and keeps it: each request has one of
+        // its own.
+        let (response, stream) = self.send.clone().send_request(request, ends)?;
         Ok((Response { method, state: Awaited::Head(response) }, Outbound::new(stream)))
     }
 }

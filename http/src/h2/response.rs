@@ -32,6 +32,8 @@ pub(super) fn read(
     head.framing = match (head.status, length) {
         (100..=199 | 204 | 304, _) => Framing::None,
         _ if method == Method::Head || (method == Method::Connect && success) => Framing::None,
+        // Trailers may still follow.
+        (_, Some(0)) if !ends => Framing::Chunked,
         (_, Some(length)) if !ends || length == 0 => Framing::Length(length),
         (_, Some(_)) => return Err(HeadError::Length),
         (_, None) if ends => Framing::Length(0),

@@ -59,7 +59,7 @@ async fn converse<T>(
     answer: impl AsyncFnOnce(Response) -> Result<T, String>,
 ) -> Result<T, String> {
     let settings = Settings::default().with_heads(&Limits::default());
-    let (mut machine, mut requests) = Client::<Bytes>::new(&settings).map_err(text)?;
+    let (mut machine, requests) = Client::<Bytes>::new(&settings).map_err(text)?;
     let (response, mut outbound) = requests.send(request, body.is_empty()).map_err(text)?;
     if !body.is_empty() {
         // What is over a window waits in memory: it is short.
