@@ -157,8 +157,8 @@ impl<B: Buf + 'static> Requests<B> {
             None => Method::from_text(request.method.as_bytes()),
         };
         let request = request::write(request)?;
-        // The library's handle refuses to go on after a stream that waits its turn, and keeps it: each request has one of
-        // its own.
+        // The library's handle refuses to go on after a stream that waits its turn, and keeps it: each request has one
+        // of its own.
         let (response, stream) = self.send.clone().send_request(request, ends)?;
         Ok((Response { method, state: Awaited::Head(response) }, Outbound::new(stream)))
     }
