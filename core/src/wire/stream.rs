@@ -61,6 +61,8 @@ enum Source {
 pub(crate) struct StreamOutlet {
     sending: Rc<RefCell<Sending>>,
     buffers: Rc<Buffers>,
+    /// What the peer is told when its message is cut.
+    when_cut: Reason,
 }
 
 /// Why no head came.
@@ -100,6 +102,11 @@ fn pair(
     limits: &Limits,
     buffers: &Rc<Buffers>,
 ) -> (StreamInlet, StreamOutlet) {
+    // An answer that is cut is our failure; a request that is given up is nobody's.
+    let when_cut = match sending {
+        Sending::Respond(_) | Sending::Body(_) => Reason::INTERNAL_ERROR,
+        Sending::Over => Reason::CANCEL,
+    };
     let sending = Rc::new(RefCell::new(sending));
     let inlet = StreamInlet {
         source,
@@ -111,7 +118,7 @@ fn pair(
         limits: *limits,
         sending: Rc::clone(&sending),
     };
-    (inlet, StreamOutlet { sending, buffers: Rc::clone(buffers) })
+    (inlet, StreamOutlet { sending, buffers: Rc::clone(buffers), when_cut })
 }
 
 impl StreamInlet {
@@ -366,7 +373,7 @@ impl StreamOutlet {
 
     /// Gives the stream up such that the peer sees that its message is cut.
     pub(super) fn reset(&mut self) {
-        self.sending.borrow_mut().reset(Reason::INTERNAL_ERROR);
+        self.sending.borrow_mut().reset(self.when_cut);
     }
 
     fn granted_whole(&self, bytes: usize) -> bool {
