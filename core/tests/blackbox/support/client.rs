@@ -206,9 +206,11 @@ impl Client {
         assert!(bytes.is_empty(), "more bytes before the close: {:?}", String::from_utf8_lossy(&bytes));
     }
 
-    /// Ends the sending direction.
+    /// Ends the sending direction, if the gateway has not ended the connection already.
     pub(crate) fn finish(&self) {
-        self.stream.shutdown(Shutdown::Write).unwrap();
+        if let Err(error) = self.stream.shutdown(Shutdown::Write) {
+            assert_eq!(error.kind(), ErrorKind::NotConnected, "{error}");
+        }
     }
 
     /// Whether something can be read within a time: the only place where waiting for nothing is meant.
