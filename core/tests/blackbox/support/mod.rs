@@ -68,7 +68,7 @@ pub(crate) fn thread<T: Send + 'static>(
 pub(crate) fn own_address() -> Ipv4Addr {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    assert!(number < 1 << 10, "more than 1023 addresses in one run");
-    // 127.64.0.0 and up: 13 bits of the process id, 10 bits of a counter.
-    Ipv4Addr::from(0x7f40_0000 + ((std::process::id() & 0x0fff) << 10) + number)
+    assert!(number < 1 << 11, "more than 2047 addresses in one run");
+    // 127.64.0.0 to 127.191.255.255: 12 bits of the process id, 11 bits of a counter.
+    Ipv4Addr::from(0x7f40_0000 + ((std::process::id() & 0x0fff) << 11) + number)
 }
