@@ -88,6 +88,9 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// understand an answer; where HTTP/2 is spoken, that is a connection error (RFC 9113, 3.4).
 fn is_another_protocol(input: &[u8]) -> bool {
     let line = input.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    if !line.is_ascii() || line.iter().any(|&byte| byte != b'\r' && byte.is_ascii_control()) {
+        return false;
+    }
     let mut words = line.trim_ascii_end().split(|&byte| byte == b' ');
     let last = words.by_ref().nth(2);
     last.is_some_and(|word| !word.is_empty() && !word.contains(&b'/')) && words.next().is_none()
@@ -115,11 +118,12 @@ async fn read_head(
                     return Head::Complete;
                 }
                 Ok(None) => {}
-                Err(_) if may_be_http2 && is_another_protocol(connection.input.filled()) => {
-                    return Head::Gone;
-                }
+                // First: what a hello holds may look like anything.
                 Err(_) if connection.served == 0 && is_tls(connection.input.filled()) => {
                     return Head::Refused(Fault::TlsOnPlain);
+                }
+                Err(_) if may_be_http2 && is_another_protocol(connection.input.filled()) => {
+                    return Head::Gone;
                 }
                 Err(error) => return Head::Refused(Fault::Head(error)),
             }
@@ -166,5 +170,28 @@ pub(super) async fn proxy_header(
         }
         let more = connection.reader.recv(&connection.stay.entry.deadline).await.ok()??;
         connection.input.absorb(more);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_line_of_three_words_without_a_version_is_another_protocols() {
+        assert!(is_another_protocol(b"INVALID CONNECTION PREFACE\r\n\r\n"));
+        for line in [
+            &b"GET / HTTP/1.1\r\n"[..],
+            b"GET / http/1.1\r\n",
+            b"GET /\r\n",
+            b"GET / \r\n",
+            b"GET / a b\r\n",
+            b"",
+            // A hello whose random bytes are as unlucky as can be.
+            b"\x16\x03\x01 a b\n",
+            b"G\xff a b\n",
+        ] {
+            assert!(!is_another_protocol(line), "{}", line.escape_ascii());
+        }
     }
 }
