@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ringway_config::snapshot::{Limits, ListenerId};
 use ringway_http::HeadError;
-use ringway_http::h2::{ConnectionError, Incoming, Reason, Server};
+use ringway_http::h2::{ConnectionError, Flood, Incoming, Reason, Server};
 
 use super::runner::{self, Job};
 use super::{After, Connection, linger};
@@ -99,8 +99,8 @@ pub(super) async fn serve(local: &Rc<Local>, mut connection: Connection) {
     let (Some(reader), Some(writer)) = (inlet, outlet) else { return };
     local.counts.add(Count::Http2Connections, 1);
     let mut machine = Server::new(&wire::settings(&limits));
-    if machine.feed(input.filled(), Duration::from_nanos(local.now().0)).is_err() {
-        local.counts.add(Count::Http2Floods, 1);
+    if let Err(flood) = machine.feed(input.filled(), Duration::from_nanos(local.now().0)) {
+        count(local, flood);
     }
     drop(input);
     connection.stay.entry.carries.set(Carries::Many);
@@ -145,8 +145,8 @@ impl Session<'_> {
             Ok(Some(end)) => return Poll::Ready(Turn::Ended(end)),
             Ok(None) => {}
             Err(Broken::Peer) => return Poll::Ready(Turn::Ended(End::Now)),
-            Err(Broken::Flood(_)) => {
-                self.local.counts.add(Count::Http2Floods, 1);
+            Err(Broken::Flood(flood)) => {
+                count(self.local, flood);
                 // What the machine says to it is its last word.
                 let _ = self.machine.poll(cx);
                 return Poll::Ready(Turn::Ended(End::Flush));
@@ -324,6 +324,12 @@ impl Session<'_> {
             return linger::linger(local, connection.with_socket(reader, writer)).await;
         }
     }
+}
+
+/// Counts a connection that is closed for too much of something, and of what.
+fn count(local: &Local, flood: Flood) {
+    local.counts.add(Count::Http2Floods, 1);
+    local.counts.reason(flood.reason());
 }
 
 /// Reads what is left of an answered request, for a moment.

@@ -8,7 +8,7 @@ use crate::support::h2::{
     getting,
 };
 use crate::support::hpack::block;
-use crate::support::{Gateway, H2Origin, Origin, eventually, now, ok, proxying};
+use crate::support::{Client, Gateway, H2Origin, Origin, eventually, now, ok, proxying};
 
 /// An origin whose `/slow` is never answered.
 fn stubborn() -> Origin {
@@ -57,7 +57,8 @@ fn streams_are_counted_at_once() {
 #[test]
 fn resets_are_counted() {
     let origin = stubborn();
-    let gateway = Gateway::start(&(proxying(&origin) + "\n[limits]\nh2_resets = 10\n"));
+    let more = "\n[limits]\nh2_resets = 10\n[metrics]\nbind = \"GATEWAY:9090\"\n";
+    let gateway = Gateway::start(&(proxying(&origin) + more));
     let mut client = Peer::connect(gateway.at(8080));
     // Ten, and one for every second request.
     for _ in 0..20 {
@@ -69,6 +70,10 @@ fn resets_are_counted() {
     client.reset(stream, CANCEL);
     calmed(&mut client);
     eventually("nothing is left", || origin.open_connections() == 0);
+    let page = Client::connect(gateway.at(9090)).get("/metrics").text().to_owned();
+    for line in ["ringway_http2_floods_total 1", "total{reason=\"h2.flood.resets\"} 1"] {
+        assert!(page.contains(line), "{line}: {page}");
+    }
 }
 
 #[test]
